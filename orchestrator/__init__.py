@@ -1,0 +1,1 @@
+"""Where things run: the plan, the board, the slots, the ledger and MLflow."""

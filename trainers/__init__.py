@@ -1,0 +1,1 @@
+"""What is learned: corpora, audio, encoders, methods and the one training loop. Imports neither ray nor mlflow."""

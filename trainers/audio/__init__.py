@@ -1,0 +1,1 @@
+"""From waveforms to augmented log-mel views, in torch, on the waveforms' own device."""

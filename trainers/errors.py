@@ -1,0 +1,19 @@
+"""The one error that a user is meant to see: a line with the value, the rule and the choices, never a traceback."""
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input. Its text is one line; command lines print it and exit with code 2."""
+
+
+def unknown(kind: str, value: object, choices: Iterable[object]) -> UserError:
+    """`unknown sweep 'byol_tua'; there are: byol_lambda, byol_tau`."""
+    listed = ", ".join(sorted(str(choice) for choice in choices))
+    return UserError(f"unknown {kind} {str(value)!r}; there are: {listed or 'none'}")
+
+
+def require(holds: bool, name: str, value: object, rule: str) -> None:
+    """Refuse a bad setting with its value and its rule: `tau is 1.2; it must be between 0 and 1`."""
+    if not holds:
+        raise UserError(f"{name} is {value!r}; it must be {rule}")

@@ -1,0 +1,130 @@
+"""What a cell is: one training and its evaluation, fully said. Equal specs have equal keys and are trained once."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from trainers.audio.front_end import FrontEnd
+from trainers.errors import UserError, require, unknown
+from trainers.methods.configs import CONFIGS, MethodConfig
+
+CODE_VERSION = 1
+"""Raised by hand whenever the same spec would train to other numbers; old results then stay, under their old keys."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every method's training shares (Gong et al. 2025 §3.3 where not said otherwise).
+
+    `steps`: K optimiser steps, always all of them. `epoch_steps`: steps between validations and checkpoints.
+    `batch_size`: clips per source and step. `encoder_lr`, `head_lr` (head, projector, predictor): AdamW learning
+    rates, our defaults for small encoders (the paper has 1e-5 for all). `warmup_steps`: linear warm-up, ours (the
+    paper names none). `grad_clip`: largest gradient norm, 0 is off. `precision`: auto is bf16 on CUDA, else fp32.
+    """
+
+    steps: int = 5000
+    epoch_steps: int = 100
+    batch_size: int = 64
+    encoder_lr: float = 3e-5
+    head_lr: float = 1e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.01
+    grad_clip: float = 0.0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "steps", self.steps, "at least 1")
+        require(self.epoch_steps >= 1, "epoch_steps", self.epoch_steps, "at least 1")
+        fits = self.batch_size >= 4 and self.batch_size % 4 == 0
+        require(fits, "batch_size", self.batch_size, "a multiple of 4, an equal share for each class")
+        require(0 < self.encoder_lr < 1, "encoder_lr", self.encoder_lr, "above 0 and below 1")
+        require(0 < self.head_lr < 1, "head_lr", self.head_lr, "above 0 and below 1")
+        require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "at least 0")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
+        require(self.grad_clip >= 0, "grad_clip", self.grad_clip, "at least 0 (0 is off)")
+        require(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "auto, fp32 or bf16")
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One cell. It names no sweep, no path and no machine, so whoever asks for the same training finds it done.
+
+    `target`: the language whose unlabelled speech the method trains on; None where it sees none (one training then
+    serves every language). `data_fingerprint`: hash of the fold membership and of the audio of all parts.
+    """
+
+    method: str
+    config: MethodConfig
+    training: Training
+    front_end: FrontEnd
+    protocol: str
+    lrl_folds: str
+    target: str | None
+    fold: int
+    seed: int
+    encoder_fingerprint: str
+    data_fingerprint: str
+    code_version: int = CODE_VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CellSpec":
+        """The spec that `as_dict` (or its JSON) describes; UserError where a field is missing, unknown or bad."""
+        if values.get("method") not in CONFIGS:
+            raise unknown("method", values.get("method"), CONFIGS)
+        parts = {"config": CONFIGS[values["method"]], "training": Training, "front_end": FrontEnd}
+        built = {name: _build(kind, values.get(name, {})) for name, kind in parts.items()}
+        spec: CellSpec = _build(cls, {**values, **built})
+        return spec
+
+    def key(self) -> str:
+        """64 hex digits: the SHA-256 of the spec's canonical JSON."""
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by its plain name: the method's, the training's and the front end's fields, flat."""
+        return {**asdict(self.config), **asdict(self.training), **asdict(self.front_end)}
+
+    def configured(self, values: Mapping[str, Any]) -> "CellSpec":
+        """The same cell with settings replaced by name; UserError names the settings there are."""
+        spec = self
+        for name, value in values.items():
+            spec = spec._with_setting(name, value)
+        return spec
+
+    def _with_setting(self, name: str, value: Any) -> "CellSpec":
+        for part in ("config", "training", "front_end"):
+            holder = getattr(self, part)
+            if name in {field.name for field in fields(holder)}:
+                return replace(self, **{part: replace(holder, **{name: _fitted(name, getattr(holder, name), value)})})
+        raise unknown(f"setting of {self.method}", name, self.settings())
+
+
+def _fitted(name: str, old: Any, value: Any) -> Any:
+    """`value` in the type that the setting has; lists become tuples, whole floats integers."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(old, bool) or value is None or old is None or isinstance(value, type(old)):
+        return value
+    if isinstance(old, float) and isinstance(value, int):
+        return float(value)
+    if isinstance(old, int) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise UserError(f"{name} is {value!r}; it must be a {type(old).__name__} such as {old!r}")
+
+
+def _build(kind: Any, values: Mapping[str, Any]) -> Any:
+    known = {field.name for field in fields(kind)}
+    for name in values:
+        if name not in known:
+            raise unknown(f"field of {kind.__name__}", name, known)
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        return kind(**plain)
+    except TypeError as error:
+        raise UserError(f"{kind.__name__}: {error}") from error
