@@ -1,0 +1,97 @@
+"""The board as an asynchronous actor: one process on the head that slots, trials and the driver talk to."""
+
+import asyncio
+import uuid
+from typing import Any, Literal
+
+import ray
+
+from orchestrator.board import BoardState, Cause, Cell, Event, Progress, Snapshot, Summary
+
+HEAD = "node:__internal_head__"
+"""Ray's own resource of the head node; a crumb of it pins an actor or a trial there."""
+
+
+def start_board() -> Any:
+    """A new board on the head, as an actor's handle. Ray restarts it (empty) if it dies, and sends its calls again."""
+    options = {"num_cpus": 0, "resources": {HEAD: 0.001}, "max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(Board).options(**options).remote()
+
+
+class Board:
+    """The actor around the state: the same calls, where `take` and `wait` answer only when there is an answer.
+
+    It may crash: Ray starts it anew, empty and with another `incarnation`. Calls then wait until the driver has put
+    the plan again, and `take` a little longer, so that slots that are at work can say what they hold.
+    """
+
+    def __init__(self, reclaim_s: float = 3.0) -> None:
+        self.state = BoardState()
+        self.incarnation = uuid.uuid4().hex
+        self._filled = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._reclaim_s = reclaim_s
+        self._reclaimed_at = 0.0
+
+    async def put(self, cells: list[Cell], known: dict[str, Summary], again: bool = False) -> None:
+        self.state.put(cells, known)
+        self._reclaimed_at = asyncio.get_running_loop().time() + (self._reclaim_s if again else 0.0)
+        self._filled.set()
+        await self._notify()
+
+    async def take(self, slot: str, attempt: int) -> Cell | Literal["closed", "stale"]:
+        await self._filled.wait()
+        await asyncio.sleep(self._reclaimed_at - asyncio.get_running_loop().time())
+        async with self._changed:
+            while (answer := self.state.take(slot, attempt)) == "wait":
+                await self._changed.wait()
+        return answer
+
+    async def done(self, slot: str, attempt: int, key: str, summary: Summary) -> bool:
+        await self._filled.wait()
+        accepted = self.state.done(slot, attempt, key, summary)
+        await self._notify()
+        return accepted
+
+    async def failed(self, slot: str, attempt: int, key: str, cause: Cause, message: str) -> bool:
+        await self._filled.wait()
+        accepted = self.state.failed(slot, attempt, key, cause, message)
+        await self._notify()
+        return accepted
+
+    async def beat(self, slot: str, attempt: int, key: str, step: int, steps: int, phase: str) -> bool:
+        """Note the progress of a running cell; True tells it to stop."""
+        await self._filled.wait()
+        self.state.progress(slot, attempt, key, step, steps, phase)
+        return self.state.should_stop(slot, attempt)
+
+    async def lost(self, slots: list[str], blamed: list[str]) -> None:
+        for slot in slots:
+            self.state.lost(slot, blame=slot in blamed)
+        await self._notify()
+
+    async def withdraw(self, configuration: int) -> None:
+        self.state.withdraw(configuration)
+        await self._notify()
+
+    async def close(self) -> None:
+        self.state.close()
+        self._filled.set()
+        await self._notify()
+
+    async def wait(self, configuration: int, seen: int) -> Progress:
+        """The configuration's progress as soon as it has more than `seen` complete blocks, or is settled."""
+        async with self._changed:
+            while True:
+                progress = self.state.progress_of(configuration)
+                if len(progress.blocks) > seen or progress.settled:
+                    return progress
+                await self._changed.wait()
+
+    async def poll(self, since: int) -> tuple[str, list[Event], Snapshot]:
+        """For the driver: the incarnation, the events from number `since` on, and how things stand."""
+        return self.incarnation, self.state.events[since:], self.state.snapshot()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
