@@ -1,0 +1,169 @@
+"""The ledger: what every cell came to, on shared storage. It is the truth; MLflow mirrors it.
+
+`<store>/cells/<key[:2]>/<key>.json` and `<key>.details.json.gz`, as `records.py` writes them; `test_openings.jsonl`
+counts how often test scores were looked at; `sweep.lock` names the one sweep that may write.
+"""
+
+import fcntl
+import json
+import os
+import re
+import socket
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator import records
+from trainers.errors import UserError
+from trainers.result import Result
+
+KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Ledger:
+    """Results below `store`, by the key of their cell. `rename` is a test's way to stop a write half-way."""
+
+    def __init__(self, store: Path, *, rename: records.Rename = os.replace) -> None:
+        self.store = store
+        self._rename = rename
+
+    def write(self, result: Result) -> None:
+        """Keep a result. A cell's first result stays; a second one with other numbers is set beside it, with a warning.
+
+        UserError where the store cannot be written (read-only, full); what it held is then as it was.
+        """
+        key = result.spec.key()
+        path = self._path(key)
+        with _writing(path), _locked(path.parent / ".lock"):
+            earlier = self.read(key)
+            if earlier is None:
+                records.write(path, result, self._rename)
+            elif _numbers(earlier) != _numbers(result):
+                beside = records.unused(path.with_name(f"{key}.differs.json"))
+                records.write(beside, result, self._rename)
+                warnings.warn(f"{path} has other numbers for the same cell; the new ones lie in {beside}", stacklevel=2)
+
+    def read(self, key: str) -> Result | None:
+        """The whole result, or None where the cell is not done or its files are damaged (these are set aside)."""
+        return self._load(key, whole=True)
+
+    def light(self, key: str) -> Result | None:
+        """The result without `history` and `predictions`, several times quicker than `read`."""
+        return self._load(key, whole=False)
+
+    def has(self, key: str) -> bool:
+        """Whether the cell is done and its record sound."""
+        return self.light(key) is not None
+
+    def done(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` that need no training."""
+        return {key for key in keys if self.has(key)}
+
+    def __iter__(self) -> Iterator[Result]:
+        """Every light record, in the order of the keys; what no longer loads is passed by."""
+        for path in sorted(self.store.glob("cells/??/*.json")):
+            if KEY.fullmatch(path.stem):
+                try:
+                    yield records.result(path, whole=False)
+                except (records.DamagedError, FileNotFoundError):
+                    continue
+
+    def opened(self, sweep: str, keys: Iterable[str]) -> int:
+        """Note that a sweep's test scores were looked at; returns how often that has happened, this time included."""
+        path = self.store / "test_openings.jsonl"
+        entry = json.dumps({"sweep": sweep, "at": _now(), "keys": sorted(keys)})
+        with _writing(path), path.open("ab", buffering=0) as log:
+            log.write(f"{_fresh_line(path)}{entry}\n".encode())
+            os.fsync(log.fileno())
+        return sum(entry.get("sweep") == sweep for entry in _entries(path))
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the store for the sweep `name`; UserError that says who holds it where somebody does."""
+        path = self.store / "sweep.lock"
+        with _writing(path):
+            held = path.open("a+")
+        with held:
+            _claim(held.fileno(), path)
+            me = {"sweep": name, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+            with _writing(path):
+                held.truncate(0)
+                print(json.dumps(me), file=held, flush=True)
+            try:
+                yield
+            finally:
+                held.truncate(0)
+
+    def _path(self, key: str) -> Path:
+        return self.store / "cells" / key[:2] / f"{key}.json"
+
+    def _load(self, key: str, *, whole: bool) -> Result | None:
+        path = self._path(key)
+        try:
+            return records.result(path, whole=whole)
+        except FileNotFoundError:
+            return None
+        except records.DamagedError as error:
+            records.set_aside(path, str(error))
+            return None
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _numbers(result: Result) -> str:
+    """All of a result but where and how fast it ran."""
+    values = result.as_dict()
+    return records.canonical({name: value for name, value in values.items() if name not in ("seconds", "versions")})
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Make the folder of `path`; what the disk refuses becomes a UserError with the path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or path}: {error.strerror}; nothing stored was lost") from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Two writers of one cell go one after the other."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _claim(number: int, path: Path) -> None:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(_held(path)) from error
+
+
+def _held(path: Path) -> str:
+    try:
+        who = json.loads(path.read_text())
+        holder = f"sweep {who['sweep']!r} (process {who['pid']} on {who['host']}, since {who['since']})"
+    except (ValueError, KeyError):
+        holder = "another sweep that is just starting"
+    return f"store {str(path.parent)!r} is held by {holder}; wait for it, stop it, or choose another --store"
+
+
+def _fresh_line(path: Path) -> str:
+    """What must stand before a new line: nothing, or the line end that a crash swallowed."""
+    return "" if path.read_bytes()[-1:] in (b"", b"\n") else "\n"
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a log; one that a crash cut short is passed by."""
+    for line in path.read_text().splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,154 @@
+"""A result as two files that are either whole or absent: the light record and its details.
+
+The record is JSON. Its first line is the checksum of everything after it, and that envelope is the same for every
+schema. The details (curves, the prediction of every clip) are written first, so a record promises its details.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from trainers.errors import UserError
+from trainers.result import Result
+
+SCHEMA = 1
+"""Raised when the layout of a record changes; records of a newer schema are refused and left as they are."""
+
+DETAILS = ("history", "predictions")
+
+Rename = Callable[[str, str], None]
+
+
+class DamagedError(Exception):
+    """A record or its details are torn, altered or no longer load; the text says how."""
+
+
+def write(path: Path, result: Result, rename: Rename) -> None:
+    """Write a result's details, then its record at `path`. OSError where the disk refuses."""
+    light = result.as_dict()
+    details = gzip.compress(canonical({name: light.pop(name) for name in DETAILS}).encode(), 6, mtime=0)
+    about = {"sha256": _sha256(details), "bytes": len(details)}
+    body = canonical({"schema": SCHEMA, "key": result.spec.key(), "details": about, "result": light})[1:] + "\n"
+    publish(details_path(path), details, rename)
+    publish(path, f"{_envelope(body.encode())}\n{body}".encode(), rename)
+
+
+def publish(path: Path, content: bytes, rename: Rename = os.replace) -> None:
+    """All of `content` at `path` or nothing, also when the process or the machine goes down half-way."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        rename(str(partial), str(path))
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The record at `path`, checked against its checksum and its name; its details must have the size written.
+
+    DamagedError where it is not sound, UserError where a newer version wrote it, FileNotFoundError where it is absent.
+    """
+    raw = path.read_bytes()
+    record = _parsed(raw)
+    schema = record.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UserError(f"{path} was written by a newer version (schema {schema}; this one reads up to {SCHEMA})")
+    head, _, body = raw.partition(b"\n")
+    if head != _envelope(body).encode():
+        raise DamagedError("its checksum does not fit")
+    if record["key"] != path.stem:
+        raise DamagedError(f"it is the record of {record['key']}")
+    if _size(details_path(path)) != record["details"]["bytes"]:
+        raise DamagedError(f"{details_path(path).name} is missing or torn")
+    return record
+
+
+def result(path: Path, *, whole: bool) -> Result:
+    """The result at `path`, with its details where `whole`; errors as `read`."""
+    record = read(path)
+    values = record["result"]
+    if whole:
+        values |= _details(path, record["details"]["sha256"])
+    try:
+        return Result.from_dict(values)
+    except (UserError, TypeError, KeyError) as error:
+        raise DamagedError(f"this version cannot load it: {error}") from error
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Rename a record and its details to `*.damaged`, with a warning, so that the cell counts as missing."""
+    warnings.warn(f"{path} is damaged ({why}); set aside, its cell counts as missing", stacklevel=2)
+    for file in (path, details_path(path)):
+        with suppress(OSError):
+            file.rename(unused(file.with_name(f"{file.name}.damaged")))
+
+
+def unused(path: Path) -> Path:
+    """`path`, or the first of `path.1`, `path.2`, … that does not exist."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return next(name for name in chain((path,), numbered) if not name.exists())
+
+
+def details_path(path: Path) -> Path:
+    """Where the details of the record at `path` lie."""
+    return path.with_name(f"{path.name.removesuffix('.json')}.details.json.gz")
+
+
+def canonical(value: object) -> str:
+    """JSON that is equal for equal values (NaN equals NaN); numpy's scalars count as plain numbers."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=lambda scalar: scalar.item())
+
+
+def _details(path: Path, checksum: str) -> dict[str, Any]:
+    raw = details_path(path).read_bytes()
+    if _sha256(raw) != checksum:
+        raise DamagedError(f"the checksum of {details_path(path).name} does not fit")
+    loaded: dict[str, Any] = json.loads(gzip.decompress(raw))
+    return loaded
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(raw)
+    except ValueError as error:
+        raise DamagedError(f"it is no JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise DamagedError("it is no record")
+    return record
+
+
+def _envelope(body: bytes) -> str:
+    return f'{{"sha256": "{_sha256(body)}",'
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
