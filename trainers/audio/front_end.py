@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trainers.errors import require
 
 SAMPLE_RATE_HZ = 16_000
+_FRAME = 400
+_HOP = 160
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,55 @@ class FrontEnd:
     @property
     def n_samples(self) -> int:
         return round(self.length_s * SAMPLE_RATE_HZ)
+
+
+def bounds(samples: NDArray[np.float32], trim_db: float | None) -> tuple[int, int]:
+    """First sample, and the one after the last, that trimming keeps of a whole clip (n,); worth caching.
+
+    Frames of 25 ms every 10 ms; kept is all from the first to the last frame whose energy is at most `trim_db`
+    below the loudest frame's. A silent clip is kept whole, and so is every clip if `trim_db` is None.
+    """
+    if trim_db is None or len(samples) <= _FRAME:
+        return 0, len(samples)
+    starts = np.arange(0, len(samples) - _FRAME + _HOP, _HOP)
+    energy_until = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    energies = energy_until[np.minimum(starts + _FRAME, len(samples))] - energy_until[starts]
+    kept = starts[energies >= energies.max() * 10 ** (-trim_db / 10)]
+    return int(kept[0]), min(int(kept[-1]) + _FRAME, len(samples))
+
+
+def hear(
+    samples: NDArray[np.float32],
+    front_end: FrontEnd,
+    *,
+    edges: tuple[int, int] | None = None,
+    start: float | None = None,
+) -> NDArray[np.float32]:
+    """A whole clip (n,) to the (n_samples,) float32 that a model hears: trim, level, crop, zeros at the end.
+
+    `edges`: what `bounds` gave for this clip. `start`: a number in [0, 1) that places a random crop; without it
+    (in evaluation) a random crop is the centre. The level is that of the whole trimmed clip, not of the crop.
+    """
+    begin, end = edges if edges is not None else bounds(samples, front_end.trim_db)
+    speech = samples[begin:end]
+    first = _crop_start(len(speech) - front_end.n_samples, front_end.crop, start)
+    crop = speech[first : first + front_end.n_samples]
+    heard = np.zeros(front_end.n_samples, dtype=np.float32)
+    heard[: len(crop)] = crop * _gain(speech, front_end.rms_db)
+    return heard
+
+
+def _crop_start(spare: int, crop: str, start: float | None) -> int:
+    if spare <= 0 or crop == "head":
+        return 0
+    if crop == "centre" or start is None:
+        return spare // 2
+    return min(int(start * (spare + 1)), spare)
+
+
+def _gain(speech: NDArray[np.float32], rms_db: float | None) -> np.float64:
+    """The factor that brings a clip to `rms_db`; 1 where there is nothing to scale."""
+    power = np.mean(np.square(speech, dtype=np.float64)) if len(speech) else 0.0
+    if rms_db is None or power == 0:
+        return np.float64(1)
+    return np.float64(10 ** (rms_db / 20) / np.sqrt(power))
