@@ -8,7 +8,8 @@ from typing import Any
 
 from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError, require, unknown
-from trainers.methods.configs import CONFIGS, MethodConfig
+from trainers.methods.configs import CONFIGS, ByolConfig, MethodConfig
+from trainers.schedules import matched_tau
 
 CODE_VERSION = 1
 """Raised by hand whenever the same spec would train to other numbers; old results then stay, under their old keys."""
@@ -68,6 +69,11 @@ class CellSpec:
     data_fingerprint: str
     code_version: int = CODE_VERSION
 
+    def __post_init__(self) -> None:
+        if isinstance(self.config, ByolConfig) and self.config.tau_horizon == "matched":
+            for tau in (self.config.tau, *self.config.passive_taus):
+                matched_tau(tau, self.training.steps)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -92,16 +98,18 @@ class CellSpec:
 
     def configured(self, values: Mapping[str, Any]) -> "CellSpec":
         """The same cell with settings replaced by name; UserError names the settings there are."""
-        spec = self
+        changed: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
-            spec = spec._with_setting(name, value)
-        return spec
+            part, old = self._place_of(name)
+            changed.setdefault(part, {})[name] = _fitted(name, old, value)
+        return replace(self, **{part: replace(getattr(self, part), **new) for part, new in changed.items()})
 
-    def _with_setting(self, name: str, value: Any) -> "CellSpec":
+    def _place_of(self, name: str) -> tuple[str, Any]:
+        """Which part of the spec holds a setting, and its value there."""
         for part in ("config", "training", "front_end"):
-            holder = getattr(self, part)
-            if name in {field.name for field in fields(holder)}:
-                return replace(self, **{part: replace(holder, **{name: _fitted(name, getattr(holder, name), value)})})
+            values = asdict(getattr(self, part))
+            if name in values:
+                return part, values[name]
         raise unknown(f"setting of {self.method}", name, self.settings())
 
 

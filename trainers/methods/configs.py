@@ -81,6 +81,9 @@ MethodConfig = BaselineConfig | ByolConfig | FloorConfig
 
 FLOORS = ("nuisance_only", "frozen_probe", "own_statistics")
 
+TARGETED = ("byol",)
+"""Methods that hear the target language's unlabelled speech, and so train anew for each language."""
+
 CONFIGS: dict[str, type[BaselineConfig] | type[ByolConfig] | type[FloorConfig]] = {
     "baseline": BaselineConfig,
     "byol": ByolConfig,

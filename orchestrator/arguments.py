@@ -1,0 +1,78 @@
+"""The command line of `python -m orchestrator.sweep`."""
+
+import argparse
+import ast
+from pathlib import Path
+from typing import Any, NoReturn
+
+from trainers.errors import UserError
+from trainers.protocols import LRL_FOLDS, PROTOCOLS
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (--help lists the options)")
+
+
+def parse(words: list[str] | None) -> argparse.Namespace:
+    """The command line's words as a namespace; UserError in one line where they are off."""
+    arguments = _parser().parse_args(words)
+    if arguments.name is None and not arguments.list:
+        raise UserError("name a sweep; --list shows every sweep with its question")
+    return arguments
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m orchestrator.sweep",
+        description="Train every point of a sweep on every language and fold; what is done already is not done again.",
+    )
+    parser.add_argument("name", nargs="?", help="the sweep: a file of search_spaces/")
+    parser.add_argument("--list", action="store_true", help="show every sweep with its question")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be trained, and stop")
+    what = parser.add_argument_group("what to train on")
+    what.add_argument("--data", metavar="ROOT", help="folder of the corpora (default: $SER_DATA; neither: the demo)")
+    what.add_argument("--encoder", metavar="DIR_OR_NAME", help="Whisper checkpoint (default: openai/whisper-small.en)")
+    what.add_argument("--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)")
+    what.add_argument("--lrl-folds", default="speaker", metavar="KIND", help=f"folds of URDU: {' | '.join(LRL_FOLDS)}")
+    what.add_argument("--languages", nargs="+", default=[], help="target languages (default: all of the protocol)")
+    what.add_argument("--folds", nargs="+", type=int, default=[], help="folds, 0 to 4 (default: all)")
+    what.add_argument("--seeds", nargs="+", type=int, default=[], help="seeds (default: the sweep's)")
+    what.add_argument("--max-bad", type=int, default=0, metavar="N", help="unreadable recordings to put up with (default: 0)")
+    how = parser.add_argument_group("how")
+    how.add_argument("--steps", type=int, help="optimiser steps of each cell")
+    how.add_argument("--batch-size", type=int, help="clips per source and step")
+    how.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="any other setting")
+    how.add_argument("--select-on", default="hrl", choices=("hrl", "other-languages"), help="what chooses the winner")
+    how.add_argument("--slots", type=int, help="cells at a time (default: one a GPU, else one a core)")
+    where = parser.add_argument_group("where")
+    where.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    where.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
+    where.add_argument("--fresh", action="store_true", help="set this sweep's results aside and train all anew")
+    return parser
+
+
+def settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the command line changes, by name."""
+    changed = {"steps": arguments.steps, "batch_size": arguments.batch_size}
+    named = {name: value for name, value in changed.items() if value is not None}
+    return {**named, **dict(_setting(text) for text in arguments.set)}
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {text!r} must be FIELD=VALUE, such as encoder_lr=1e-5")
+    return name.strip(), _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    plain = {"none": None, "true": True, "false": False}
+    if text.lower() in plain:
+        return plain[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

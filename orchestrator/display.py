@@ -1,0 +1,93 @@
+"""What a person sees while a sweep runs: a live picture on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.board import Lease, Snapshot
+
+PLAIN_EVERY_S = 15.0
+
+
+class Display:
+    """Shows snapshots of the board; `names` says what to call each cell, `already` how many were done before."""
+
+    def __init__(self, names: dict[str, str], already: int, console: Console | None = None) -> None:
+        self.names, self.already = names, already
+        self.console = console or Console(file=sys.stderr)
+        self.live = Live(console=self.console, transient=True) if self.console.is_terminal else None
+        self.started = time.monotonic()
+        self.said_at, self.said_done = self.started, -1
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.__exit__(kind, error, trace)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw, or say every now and then, how things stand."""
+        if self.live:
+            self.live.update(self._picture(snapshot))
+            return
+        now = time.monotonic()
+        if snapshot.done != self.said_done and now - self.said_at >= PLAIN_EVERY_S:
+            self.say(self._line(snapshot))
+            self.said_at, self.said_done = now, snapshot.done
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _line(self, snapshot: Snapshot) -> str:
+        counts = f"{self.already + snapshot.done} done, {snapshot.running} running, {snapshot.waiting} waiting"
+        failed = f", {snapshot.failed} failed" if snapshot.failed else ""
+        return f"cells: {counts}{failed}{self._eta(snapshot)}"
+
+    def _eta(self, snapshot: Snapshot) -> str:
+        """Time left if the rest goes as what is finished and under way went."""
+        elapsed_s = time.monotonic() - self.started
+        share_running = sum(_share(lease) for lease in snapshot.slots.values() if lease)
+        finished = snapshot.done + share_running
+        left = snapshot.waiting + snapshot.running - share_running
+        if finished < 0.5 or left <= 0:
+            return ""
+        return f", about {_clock(elapsed_s * left / finished)} left"
+
+    def _picture(self, snapshot: Snapshot) -> RenderableType:
+        total = self.already + snapshot.done + snapshot.running + snapshot.waiting + snapshot.failed
+        slots = Table.grid(padding=(0, 2))
+        for name, lease in snapshot.slots.items():
+            slots.add_row(Text(f"slot {name}"), *self._doing(lease))
+        bar = ProgressBar(total=max(total, 1), completed=self.already + snapshot.done, width=60)
+        return Group(Text(self._line(snapshot)), bar, slots)
+
+    def _doing(self, lease: Lease | None) -> tuple[RenderableType, RenderableType, RenderableType]:
+        if lease is None:
+            return Text("waits"), Text(""), Text("")
+        bar = ProgressBar(total=1.0, completed=_share(lease), width=20)
+        return Text(self.names.get(lease.key, lease.key[:12])), bar, Text(f"{lease.phase} {lease.step}/{lease.steps}")
+
+
+def _share(lease: Lease) -> float:
+    return min(1.0, lease.step / lease.steps) if lease.steps else 0.0
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

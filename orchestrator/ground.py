@@ -1,0 +1,105 @@
+"""What a sweep stands on: protocol, prepared speech and encoder, found and checked before any resource is used."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers import encoders
+from trainers.corpora import CORPORA, demo
+from trainers.corpora.prepared import Prepared, prepare
+from trainers.errors import UserError
+from trainers.protocols import PROTOCOLS, Protocol, protocol_named
+
+DEFAULT_ENCODER = "openai/whisper-small.en"
+"""Gong et al. 2025's encoder."""
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Protocol, prepared corpora and encoder, with the places where slots find them."""
+
+    protocol: Protocol
+    prepared: Prepared
+    encoder_folder: Path
+    encoder_fingerprint: str
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the user said things are; None means the built-in demo's, or the default."""
+
+    store: Path
+    data: Path | None
+    encoder: str | None
+    protocol: str | None
+    languages: tuple[str, ...] = ()
+    max_bad: int = 0
+
+
+def find(places: Places, report: Callable[[str], None]) -> Ground:
+    """Check protocol, corpora and encoder, prepare the audio; UserError names what is missing and what would do."""
+    protocol = protocol_named(places.protocol or ("open" if places.data else DEMO))
+    if protocol.name == DEMO:
+        places = _demo(places, report)
+    elif places.data is None:
+        raise UserError(f"protocol {protocol.name} needs recordings: --data ROOT or $SER_DATA; without: --protocol demo")
+    assert places.data is not None
+    folder = encoders.locate(places.encoder or DEFAULT_ENCODER)
+    fingerprint = encoders.fingerprint(folder)
+    corpora = _corpora(protocol, places.data, places.languages)
+    prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report)
+    return Ground(protocol, prepared, folder, fingerprint)
+
+
+def _demo(places: Places, report: Callable[[str], None]) -> Places:
+    if places.data or places.encoder:
+        given = "--data" if places.data else "--encoder"
+        raise UserError(f"protocol demo brings its own voices and encoder; leave out {given}, or choose another protocol")
+    home = places.store / "demo"
+    try:
+        if not (home / "encoder").exists():
+            report("making the demo's voices and encoder")
+        data, encoder = demo.write(home / "data"), demo.write_encoder(home / "encoder")
+    except OSError as error:
+        raise UserError(f"the demo cannot be written below {home}: {error.strerror or error}") from error
+    return Places(places.store, data, str(encoder), DEMO, places.languages, places.max_bad)
+
+
+def _corpora(protocol: Protocol, root: Path, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """The corpora of the protocol that are needed; a target language that nobody asked for may be missing."""
+    if not root.is_dir():
+        raise UserError(f"data root {str(root)!r} is not a folder")
+    absent = tuple(name for name in protocol.corpora if not _present(name, root))
+    spared = {name for name in absent if name in protocol.low and languages and CORPORA[name].language not in languages}
+    needed = [name for name in absent if name not in spared]
+    if needed:
+        raise UserError(_missing(protocol, root, needed))
+    return tuple(name for name in protocol.corpora if name not in spared)
+
+
+def _present(name: str, root: Path) -> bool:
+    return name in CORPORA and (root / CORPORA[name].folder).is_dir()
+
+
+def _missing(protocol: Protocol, root: Path, needed: list[str]) -> str:
+    said = ", ".join(_expected(name, root) for name in needed)
+    runnable = [p.name for p in PROTOCOLS.values() if p.name != DEMO and all(_present(name, root) for name in p.corpora)]
+    low = [CORPORA[name].language for name in protocol.low if _present(name, root)]
+    if low and all(name in protocol.low for name in needed):
+        return f"protocol {protocol.name} lacks {said}; --languages {' '.join(low)} would run"
+    return f"protocol {protocol.name} lacks {said}; nearest protocol that would run here: {(runnable or [DEMO])[0]}"
+
+
+def _expected(name: str, root: Path) -> str:
+    if name not in CORPORA:
+        return f"{name} (this version cannot read it yet)"
+    return f"{name} (expected at {root / CORPORA[name].folder})"
+
+
+def data_root(given: str | None) -> Path | None:
+    """`--data`, else $SER_DATA, as an absolute path; None is the demo."""
+    named = given or os.environ.get("SER_DATA")
+    return Path(named).expanduser().resolve() if named else None

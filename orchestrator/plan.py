@@ -1,0 +1,151 @@
+"""sweep × corpora -> cells, in the order in which they are worth having."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trainers.corpora.prepared import Prepared
+
+from orchestrator.ground import Ground
+from search_spaces import Sweep
+from trainers.errors import unknown
+from trainers.methods.configs import FLOORS, TARGETED, FloorConfig
+from trainers.protocols import FOLDS, Splits
+from trainers.spec import CellSpec, Training
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One point of the search space; `name` says in what it differs ("tau=0.996")."""
+
+    number: int
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with its place in the sweep. `configuration` is None for a floor."""
+
+    spec: CellSpec
+    key: str
+    configuration: int | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for beside the sweep's name; empty means all there are (seeds: the sweep's own)."""
+
+    languages: tuple[str, ...] = ()
+    folds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    lrl_folds: str = "speaker"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a sweep will ask of the ledger and of the slots.
+
+    `cells` come in the order of blocks: all configurations and languages of one fold before the next fold, so that
+    configurations can be compared early.
+    """
+
+    sweep: str
+    configurations: tuple[Configuration, ...]
+    cells: tuple[PlannedCell, ...]
+    floors: tuple[PlannedCell, ...]
+    languages: tuple[str, ...]
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def of(self, configuration: int) -> list[PlannedCell]:
+        """The cells of one configuration."""
+        return [cell for cell in self.cells if cell.configuration == configuration]
+
+
+def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
+    """Expand a sweep; UserError where a language, fold or setting is not there or out of range."""
+    splits = Splits(ground.protocol, ground.prepared, request.lrl_folds)
+    languages = _chosen("language", request.languages, splits.languages)
+    folds = _chosen("fold", request.folds, tuple(range(FOLDS)))
+    seeds = request.seeds or sweep.seeds
+    configurations = tuple(_configurations(sweep))
+    draft = Draft(_template(sweep, ground, request), splits, ground.prepared)
+    targets: tuple[str | None, ...] = languages if sweep.method in TARGETED else (None,)
+    cells = tuple(
+        draft.cell(configuration, target, fold, seed)
+        for seed in seeds
+        for fold in folds
+        for target in targets
+        for configuration in configurations
+    )
+    floors = tuple(draft.floor(method, fold) for fold in folds for method in FLOORS)
+    return Plan(name, configurations, cells, floors, languages, folds, seeds)
+
+
+def _chosen(kind: str, asked: tuple[Any, ...], there_are: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in asked:
+        if value not in there_are:
+            raise unknown(kind, value, there_are)
+    return tuple(dict.fromkeys(asked)) or there_are
+
+
+def _configurations(sweep: Sweep) -> Iterator[Configuration]:
+    for number, values in enumerate(sweep.grid()):
+        name = " ".join(f"{setting}={_short(value)}" for setting, value in values.items())
+        yield Configuration(number, name or sweep.method, values)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _template(sweep: Sweep, ground: Ground, request: Request) -> CellSpec:
+    """The sweep's cell without a place: defaults, then the protocol's settings, then the user's."""
+    bare = CellSpec(
+        method=sweep.method,
+        config=sweep.config,
+        training=sweep.training,
+        front_end=ground.protocol.front_end,
+        protocol=ground.protocol.name,
+        lrl_folds=request.lrl_folds,
+        target=None,
+        fold=0,
+        seed=0,
+        encoder_fingerprint=ground.encoder_fingerprint,
+        data_fingerprint="",
+    )
+    known = bare.settings()
+    protocols = {name: value for name, value in ground.protocol.settings.items() if name in known}
+    return bare.configured({**protocols, **request.settings})
+
+
+@dataclass
+class Draft:
+    """Puts the template of a sweep into its places."""
+
+    template: CellSpec
+    splits: Splits
+    prepared: Prepared
+    _fingerprints: dict[tuple[str | None, int], str] = field(default_factory=dict)
+
+    def cell(self, configuration: Configuration, target: str | None, fold: int, seed: int) -> PlannedCell:
+        configured = self.template.configured(configuration.values)
+        return self._placed(configured, configuration.number, target, fold, seed)
+
+    def floor(self, method: str, fold: int) -> PlannedCell:
+        """The floors share the front end, and nothing else, with the sweep's cells."""
+        bare = replace(self.template, method=method, config=FloorConfig(), training=Training(steps=1))
+        return self._placed(bare, None, None, fold, 0)
+
+    def _placed(
+        self, spec: CellSpec, configuration: int | None, target: str | None, fold: int, seed: int
+    ) -> PlannedCell:
+        placed = replace(spec, target=target, fold=fold, seed=seed, data_fingerprint=self._fingerprint(target, fold))
+        return PlannedCell(placed, placed.key(), configuration)
+
+    def _fingerprint(self, target: str | None, fold: int) -> str:
+        if (target, fold) not in self._fingerprints:
+            self._fingerprints[target, fold] = self.splits.of(target, fold).fingerprint(self.prepared)
+        return self._fingerprints[target, fold]

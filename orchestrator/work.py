@@ -1,0 +1,48 @@
+"""What a slot does with a cell: run it, put the result into the ledger, tell the board its validation scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.ledger import Ledger
+from trainers.result import Result
+from trainers.spec import CellSpec
+
+Work = Callable[[dict[str, Any], Callable[[int, int, str], None], Callable[[], bool]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CellWork:
+    """Made by the driver, called once in each slot's process: it opens corpora, encoder and ledger and keeps them."""
+
+    prepared: tuple[Path, ...]
+    encoder_folder: Path
+    store: Path
+
+    def __call__(self) -> Work:
+        from trainers import cell
+        from trainers.corpora.prepared import open_prepared
+
+        workspace = cell.Workspace(open_prepared(self.prepared), self.encoder_folder, self.store)
+        ledger = Ledger(self.store)
+
+        def work(
+            payload: dict[str, Any], report: Callable[[int, int, str], None], stopped: Callable[[], bool]
+        ) -> dict[str, Any]:
+            spec = CellSpec.from_dict(payload)
+            result = ledger.read(spec.key())
+            if result is None:
+                result = cell.run(spec, workspace, progress=report, stopped=stopped)
+                ledger.write(result)
+            return summary(result)
+
+        return work
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """What board, trials and scheduler may know of a result: validation scores and time, never a test score."""
+    return {
+        "valid_uar": {selector: score.uar for selector, score in result.valid.items()},
+        "seconds": result.seconds.get("total", 0.0),
+    }

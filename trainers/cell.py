@@ -1,0 +1,201 @@
+"""spec → result: the one function that the orchestrator calls."""
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trainers import encoders, floors
+from trainers.audio.draws import stable_seed
+from trainers.audio.front_end import FrontEnd
+from trainers.batches import Balanced, TwoSources
+from trainers.corpora.prepared import Prepared
+from trainers.errors import UserError
+from trainers.evaluation import Evaluation, Predictions, agreement, group
+from trainers.loop import Progress, Run, Stopped, silent, train
+from trainers.methods.baseline import Baseline
+from trainers.methods.byol import Byol
+from trainers.methods.configs import FLOORS, BaselineConfig, ByolConfig
+from trainers.protocols import Split, Splits, protocol_named
+from trainers.result import Result
+from trainers.spec import CODE_VERSION, CellSpec
+from trainers.speech import Speech
+
+__all__ = ["Stopped", "Workspace", "run"]
+
+@dataclass
+class Workspace:
+    """What stays warm between the cells of a process: corpora, encoder, device, and where checkpoints lie."""
+
+    prepared: Prepared
+    encoder_folder: Path
+    store: Path
+    device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    _speech: dict[FrontEnd, Speech] = field(default_factory=dict)
+    _splits: dict[tuple[str, str], Splits] = field(default_factory=dict)
+    _embedders: dict[FrontEnd, floors.Embedder] = field(default_factory=dict)
+
+    @cached_property
+    def encoder_fingerprint(self) -> str:
+        return encoders.fingerprint(self.encoder_folder)
+
+    @cached_property
+    def nuisances(self) -> floors.Nuisances:
+        return floors.Nuisances(self.prepared)
+
+    @cached_property
+    def whisper(self) -> nn.Module:
+        return encoders.load_whisper(self.encoder_folder)
+
+    def speech(self, front_end: FrontEnd) -> Speech:
+        """The corpora through this front end; one front end at a time is kept."""
+        if front_end not in self._speech:
+            self._speech = {front_end: Speech(self.prepared, front_end, self.device)}
+        return self._speech[front_end]
+
+    def describe(self, floor: str, front_end: FrontEnd) -> floors.Describe:
+        """The features that a floor looks at."""
+        if floor == "nuisance_only":
+            return self.nuisances.describe
+        if front_end not in self._embedders:
+            self._embedders = {front_end: floors.Embedder(self.speech(front_end), self.whisper)}
+        return self._embedders[front_end].describe
+
+    def splits(self, protocol: str, lrl_folds: str) -> Splits:
+        name = (protocol, lrl_folds)
+        if name not in self._splits:
+            self._splits[name] = Splits(protocol_named(protocol), self.prepared, lrl_folds)
+        return self._splits[name]
+
+
+def run(
+    spec: CellSpec,
+    workspace: Workspace,
+    *,
+    progress: Progress = silent,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Train and evaluate one cell; equal specs give equal results, to the bit on one kind of CPU.
+
+    Raises UserError where the workspace holds other audio, another encoder or other code than the spec names,
+    Stopped when told to stop (training continues from its checkpoint next time), FloatingPointError on NaN.
+    """
+    started = time.perf_counter()
+    splits = workspace.splits(spec.protocol, spec.lrl_folds)
+    split = splits.of(spec.target, spec.fold)
+    _require_match(spec, split, workspace)
+    evaluation = Evaluation(workspace.speech(spec.front_end), split)
+    if spec.method in FLOORS:
+        progress(0, 1, "floor")
+        result = floors.run(spec, splits, evaluation, workspace.describe(spec.method, spec.front_end))
+    else:
+        result = _trained(spec, evaluation, workspace, progress, stopped)
+    result.versions.update(versions(workspace.device))
+    result.seconds["total"] = time.perf_counter() - started
+    return result
+
+
+def _require_match(spec: CellSpec, split: Split, workspace: Workspace) -> None:
+    if spec.code_version != CODE_VERSION:
+        raise UserError(f"the cell is of training code {spec.code_version}; this is {CODE_VERSION}")
+    if split.fingerprint(workspace.prepared) != spec.data_fingerprint:
+        raise UserError(f"the speech here is not that of cell {spec.key()[:12]}: audio, labels or folds differ")
+    if workspace.encoder_fingerprint != spec.encoder_fingerprint:
+        raise UserError(f"the encoder here is not that of cell {spec.key()[:12]}: {workspace.encoder_folder}")
+
+
+def _trained(
+    spec: CellSpec, evaluation: Evaluation, workspace: Workspace, progress: Progress, stopped: Callable[[], bool]
+) -> Result:
+    started = time.perf_counter()
+    method = build(spec, evaluation.split, evaluation.speech, workspace.whisper)
+    folder = workspace.store / "checkpoints" / spec.key()
+    finished = train(
+        method,
+        spec.training,
+        spec.seed,
+        validate=lambda: evaluation.scores(evaluation.predict(method, only="valid/hrl"))["valid/hrl"].uar,
+        checkpoint=folder / "last.pt",
+        progress=progress,
+        stopped=stopped,
+    )
+    trained_s = time.perf_counter() - started
+    progress(spec.training.steps, spec.training.steps, "scoring")
+    result = _scored(spec, method, finished, evaluation)
+    result.seconds["training"] = trained_s
+    result.seconds["scoring"] = time.perf_counter() - started - trained_s
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def build(spec: CellSpec, split: Split, speech: Speech, whisper: nn.Module) -> Baseline | Byol:
+    """The method of a spec with its initial weights, on the speech's device."""
+    torch.manual_seed(stable_seed(spec.seed, "initial weights"))
+    bf16 = spec.training.precision == "bf16" or (spec.training.precision == "auto" and speech.device.type == "cuda")
+    encoder = encoders.SpeechEncoder(whisper, speech.frames, bf16=bf16)
+    numbers = speech.numbers(split.labelled)
+    labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed)
+    match spec.config:
+        case BaselineConfig():
+            return Baseline(spec.config, encoder, speech, labelled, spec.seed).to(speech.device)
+        case ByolConfig():
+            low = speech.numbers([clip for clips in split.unlabelled.values() for clip in clips])
+            pairs = TwoSources(numbers, low, spec.training.batch_size, spec.seed)
+            method = Byol(spec.config, encoder, speech, labelled, pairs, spec.seed, spec.training.steps)
+            return method.to(speech.device)
+    raise UserError(f"method {spec.method!r} does not train")
+
+
+def _scored(spec: CellSpec, method: Baseline | Byol, finished: Run, evaluation: Evaluation) -> Result:
+    """All scores of the last weights and, as secondary ones, of other evaluators and of the best validation."""
+    found = evaluation.predict(method)
+    others = {name: evaluation.predict(method, encoder) for name, encoder in method.others().items()}
+    facts = {"best_step": float(finished.best_step), **method.facts(spec.training.steps)}
+    if "online" in others:
+        facts["agreement"] = agreement(found, others["online"])
+    rows = evaluation.rows(found, {name: others[name] for name in others if name == "online"})
+    others["early_stopped"] = _early_stopped(method, finished, evaluation)
+    return _result(spec, evaluation, found, others, finished=finished, facts=facts, rows=rows)
+
+
+def _early_stopped(method: Baseline | Byol, finished: Run, evaluation: Evaluation) -> Predictions:
+    """Predictions of the weights of the best validation; these replace the method's last ones."""
+    for part, weights in zip(method.inference(), finished.best_weights, strict=True):
+        part.load_state_dict(weights)
+    return evaluation.predict(method)
+
+
+def _result(
+    spec: CellSpec,
+    evaluation: Evaluation,
+    found: Predictions,
+    others: Mapping[str, Predictions],
+    *,
+    finished: Run,
+    facts: dict[str, float],
+    rows: list[dict[str, object]],
+) -> Result:
+    scores = evaluation.scores(found)
+    return Result(
+        spec=spec,
+        valid=group("valid", scores),
+        test=group("test", scores),
+        whole=group("whole", scores),
+        secondary={name: evaluation.scores(predictions) for name, predictions in others.items()},
+        facts=facts,
+        history=finished.history,
+        predictions=rows,
+    )
+
+
+def versions(device: torch.device) -> dict[str, str]:
+    """What a result was computed on."""
+    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    python = platform.python_version()
+    return {"torch": torch.__version__, "python": python, "device": device.type, "processor": processor}

@@ -1,0 +1,90 @@
+"""Scoring a trained method on the parts of its split, through any of its encoders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainers.protocols import Split
+from trainers.result import Scores
+from trainers.scores import Score, score
+from trainers.speech import Speech
+
+BATCH = 64
+
+Predictions = dict[str, NDArray[np.int64]]
+"""Part ("valid/hrl", "test/urdu", "whole/urdu") -> (n,) class numbers, in the order of the split's ids."""
+
+
+class Classifier(Protocol):
+    """A method that can classify."""
+
+    def inference(self) -> tuple[nn.Module, nn.Module]:
+        """Encoder and head that classify."""
+
+    def eval(self) -> Any: ...
+
+
+def parts(split: Split) -> dict[str, tuple[str, ...]]:
+    """All clips that are scored, by part."""
+    groups = ("valid", "test", "whole")
+    return {f"{group}/{name}": ids for group in groups for name, ids in getattr(split, group).items()}
+
+
+@dataclass
+class Evaluation:
+    """The clips of a cell's split and how their predictions are scored."""
+
+    speech: Speech
+    split: Split
+
+    @torch.no_grad()
+    def predict(self, method: Classifier, encoder: nn.Module | None = None, only: str | None = None) -> Predictions:
+        """Predictions by the method's inference path, or through another encoder with the same head."""
+        method.eval()
+        inference, head = method.inference()
+        through = encoder or inference
+        chosen = {part: ids for part, ids in parts(self.split).items() if only in (None, part)}
+        return {part: self._classes(ids, through, head) for part, ids in chosen.items()}
+
+    def _classes(self, ids: Sequence[str], encoder: nn.Module, head: nn.Module) -> NDArray[np.int64]:
+        batches = self.speech.numbers(ids).split(BATCH)
+        found: list[Tensor] = [head(encoder(self.speech.mels(batch))).argmax(1).cpu() for batch in batches]
+        return torch.cat(found).numpy()
+
+    def scores(self, predictions: Predictions) -> Scores:
+        return {part: self._score(parts(self.split)[part], classes) for part, classes in predictions.items()}
+
+    def _score(self, ids: Sequence[str], classes: NDArray[np.int64]) -> Score:
+        genders = [self.speech.prepared.utterances[self.speech.prepared.index[name]].gender for name in ids]
+        return score(self.speech.labels(self.speech.numbers(ids)).numpy(), classes, genders)
+
+    def rows(self, predictions: Predictions, others: Mapping[str, Predictions]) -> list[dict[str, Any]]:
+        """One row per clip of the test and whole parts, with what each further evaluator said of it."""
+        rows = []
+        for part, ids in parts(self.split).items():
+            if part.startswith("valid/"):
+                continue
+            for place, name in enumerate(ids):
+                said = {other: int(found[part][place]) for other, found in others.items()}
+                rows.append(self._row(part, name) | {"predicted": int(predictions[part][place])} | said)
+        return rows
+
+    def _row(self, part: str, name: str) -> dict[str, Any]:
+        clip = self.speech.prepared.utterances[self.speech.prepared.index[name]]
+        labels = {"language": clip.language, "speaker": clip.speaker, "gender": clip.gender, "emotion": clip.emotion}
+        return {"part": part, "id": name, **labels}
+
+
+def group(name: str, scores: Scores) -> Scores:
+    """The scores of one group of parts, by what follows the stroke: "test" of {"test/urdu": …} is {"urdu": …}."""
+    return {part.split("/", 1)[1]: value for part, value in scores.items() if part.startswith(name + "/")}
+
+
+def agreement(one: Predictions, other: Predictions) -> float:
+    """Share of clips of all parts that both classify alike."""
+    return float(np.mean(np.concatenate([one[part] == other[part] for part in one])))

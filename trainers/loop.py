@@ -1,0 +1,158 @@
+"""The one training loop. Every method goes through it, so that methods differ in nothing else."""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trainers.audio.draws import stable_seed
+from trainers.encoders import trainable
+from trainers.schedules import warm_up
+from trainers.spec import Training
+
+CURVE_POINTS = 200
+"""How many steps of a run leave a row of losses, λ and τ in the history."""
+
+Row = dict[str, float]
+
+
+Progress = Callable[[int, int, str], None]
+"""Called with (step, steps, phase) as a cell moves on."""
+
+
+def silent(_step: int, _steps: int, _phase: str) -> None:
+    """Progress that nobody watches."""
+
+
+class Stopped(Exception):  # noqa: N818  (an event, not a fault)
+    """Training was told to stop; its checkpoint is written."""
+
+
+class Method(Protocol):
+    """What the loop asks of a method, which is an `nn.Module` as well."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """The losses of this step's batch; `total` is the one to descend."""
+
+    def after_step(self, step: int) -> Row:
+        """What follows the optimiser's step (moving averages); gives the settings that were applied."""
+
+    def learning_rates(self) -> tuple[list[nn.Module], list[nn.Module]]:
+        """Modules trained at the encoder's learning rate, and at the head's."""
+
+    def inference(self) -> tuple[nn.Module, nn.Module]:
+        """Encoder and head that classify."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+    def train(self, mode: bool = True) -> Any: ...
+
+
+@dataclass
+class Run:
+    """Where a training stands: all that a checkpoint holds beside weights and optimiser."""
+
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+    best_uar: float = -1.0
+    best_step: int = 0
+    best_weights: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    method: Method,
+    training: Training,
+    seed: int,
+    *,
+    validate: Callable[[], float],
+    checkpoint: Path | None = None,
+    progress: Progress = silent,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train all K steps, from the checkpoint where there is one.
+
+    `validate` gives the validation UAR by the method's inference path; it is asked after every epoch and chooses
+    only the secondary, early-stopped weights. Raises Stopped after a step at which `stopped()` holds (the
+    checkpoint is then written), FloatingPointError where the loss is no longer finite.
+    """
+    optimiser = _optimiser(method, training)
+    run = _resumed(method, optimiser, checkpoint) or Run()
+    while run.step < training.steps:
+        row = _step(method, optimiser, training, seed, run.step)
+        run.step += 1
+        ends_epoch = run.step % training.epoch_steps == 0 or run.step == training.steps
+        if ends_epoch:
+            row["valid_uar"] = validate()
+            _keep_best(run, method, row["valid_uar"])
+        if ends_epoch or run.step % max(1, training.steps // CURVE_POINTS) == 0:
+            run.history.append({"step": float(run.step), **row})
+        progress(run.step, training.steps, "training")
+        leaving = run.step < training.steps and stopped()
+        if checkpoint and (leaving or (ends_epoch and run.step < training.steps)):
+            _save(checkpoint, method, optimiser, run)
+        if leaving:
+            raise Stopped
+    return run
+
+
+def _optimiser(method: Method, training: Training) -> torch.optim.AdamW:
+    groups = []
+    for modules, rate in zip(method.learning_rates(), (training.encoder_lr, training.head_lr), strict=True):
+        parameters = [parameter for module in modules for parameter in trainable(module)]
+        groups.append({"params": parameters, "lr": rate, "peak_lr": rate})
+    return torch.optim.AdamW(groups, weight_decay=training.weight_decay)
+
+
+def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed: int, step: int) -> Row:
+    torch.manual_seed(stable_seed(seed, "dropout", step))
+    method.train()
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak_lr"] * warm_up(step, training.warmup_steps)
+    losses = method.losses(step)
+    _require_finite(losses["total"], step)
+    optimiser.zero_grad(set_to_none=True)
+    losses["total"].backward()
+    if training.grad_clip:
+        every = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(every, training.grad_clip)
+    optimiser.step()
+    applied = method.after_step(step)
+    return {**{f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}, **applied}
+
+
+def _require_finite(loss: Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"the loss is {float(loss)} at step {step}")
+
+
+def _keep_best(run: Run, method: Method, uar: float) -> None:
+    if uar > run.best_uar:
+        run.best_uar, run.best_step = uar, run.step
+        run.best_weights = [copy.deepcopy(part.state_dict()) for part in method.inference()]
+
+
+def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: Run) -> None:
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    half_written = checkpoint.with_suffix(f".{os.getpid()}.tmp")
+    torch.save({"method": method.state_dict(), "optimiser": optimiser.state_dict(), "run": vars(run)}, half_written)
+    half_written.replace(checkpoint)
+
+
+def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | None) -> Run | None:
+    if checkpoint is None or not checkpoint.is_file():
+        return None
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # a torn file fails in many ways; the training is then simply done from the start
+        warnings.warn(f"checkpoint {checkpoint} is damaged and set aside: {error}", stacklevel=2)
+        checkpoint.replace(checkpoint.with_suffix(".damaged"))
+        return None
+    method.load_state_dict(state["method"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Run(**state["run"])

@@ -1,0 +1,81 @@
+"""Prepared clips as a method sees them: utterance numbers in, waveforms or log-mels on the device out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.audio.front_end import SAMPLE_RATE_HZ, FrontEnd, bounds, hear
+from trainers.audio.log_mel import HOP, log_mel
+from trainers.corpora.prepared import Prepared
+from trainers.corpora.utterance import EMOTIONS
+
+CACHE_BYTES = 2 * 1024**3
+"""Log-mels that never change (no random crop) are kept up to this size, then computed anew each time."""
+
+
+@dataclass
+class Speech:
+    """The prepared corpora through one front end, on one device."""
+
+    prepared: Prepared
+    front_end: FrontEnd
+    device: torch.device
+    _bounds: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _mels: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        return self.front_end.n_samples // HOP
+
+    def numbers(self, ids: Sequence[str]) -> Tensor:
+        """Utterance ids to their numbers in the prepared corpora: (n,) int64."""
+        return torch.tensor([self.prepared.index[name] for name in ids], dtype=torch.int64)
+
+    def labels(self, numbers: Tensor) -> Tensor:
+        """(n,) class numbers."""
+        emotions = [self.prepared.utterances[number].emotion for number in numbers.tolist()]
+        return torch.tensor([EMOTIONS.index(emotion) for emotion in emotions], dtype=torch.int64)
+
+    def waveforms(
+        self, numbers: Tensor, starts: Tensor | None = None
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """(n, n_samples) after the front end; `starts` (n,) in [0, 1) says where a random crop begins."""
+        where = starts.tolist() if starts is not None else [None] * len(numbers)
+        return np.stack([self._heard(number, start) for number, start in zip(numbers.tolist(), where, strict=True)])
+
+    def _heard(self, number: int, start: float | None) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        samples = self.prepared.samples(number)
+        if number not in self._bounds:
+            self._bounds[number] = bounds(samples, self.front_end.trim_db)
+        return hear(samples, self.front_end, edges=self._bounds[number], start=start)
+
+    def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
+        """(n, 80, frames) log-mels; those of fixed crops are computed once."""
+        if starts is not None and self.front_end.crop == "random":
+            return self._log_mels(numbers, starts)
+        missing = [number for number in dict.fromkeys(numbers.tolist()) if number not in self._mels]
+        if not missing:
+            return torch.stack([self._mels[number] for number in numbers.tolist()])
+        if not self._fits(len(missing)):
+            return self._log_mels(numbers, None)
+        self._mels |= zip(missing, self._log_mels(torch.tensor(missing), None), strict=True)
+        return self.mels(numbers)
+
+    def _log_mels(self, numbers: Tensor, starts: Tensor | None) -> Tensor:
+        waveforms = torch.from_numpy(self.waveforms(numbers, starts)).to(self.device)
+        return log_mel(waveforms, n_samples=self.front_end.n_samples)
+
+    def _fits(self, more: int) -> bool:
+        return (len(self._mels) + more) * 80 * self.frames * 4 <= CACHE_BYTES
+
+
+def level_and_silence(samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[float]:
+    """What a recording tells without any speech being understood: level in dB, leading and trailing silence and
+    duration in seconds (the nuisances of VALIDITY §2)."""
+    begin, end = bounds(samples, 40.0)
+    level_db = 10 * np.log10(float(np.mean(np.square(samples, dtype=np.float64))) + 1e-10)
+    silence_s = (begin / SAMPLE_RATE_HZ, (len(samples) - end) / SAMPLE_RATE_HZ)
+    return [level_db, *silence_s, len(samples) / SAMPLE_RATE_HZ]
