@@ -1,0 +1,99 @@
+"""A comparison for the eye: a table for the terminal, plain text for a log, Markdown for an artifact."""
+
+from collections.abc import Iterator, Sequence
+from io import StringIO
+from math import isnan
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.compare import Comparison
+from orchestrator.rows import MEASURES, Mean, Measures, Row
+
+TITLE = "UAR, macro-F1 and accuracy in %, mean (sd) over folds"
+MEASURE_NAMES = {"uar": "UAR", "macro_f1": "F1", "accuracy": "acc"}
+ABSENT = "–"
+
+
+def percent(value: Mean | None) -> str:
+    """`54.3 (2.1)`; the sd of one fold is n/a; † marks a score pooled over folds."""
+    if value is None:
+        return ABSENT
+    if isnan(value.mean):
+        return "n/a"
+    spread = "†" if value.pooled else " (n/a)" if isnan(value.sd) else f" ({100 * value.sd:.1f})"
+    return f"{100 * value.mean:.1f}{spread}"
+
+
+def render(comparison: Comparison) -> Group:
+    """For a rich console: one entry of three lines (UAR, F1, accuracy) per configuration, notes below."""
+    table = Table(title=f"{comparison.sweep}: {TITLE}", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("configuration")
+    for heading in ("valid UAR", "test"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in _places(comparison):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for part in _parts(comparison):
+        for row in part:
+            table.add_row(*_cells(comparison, row))
+        table.add_section()
+    reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
+    return Group(table, *(Text(f"· {line}") for line in (*reasons, *comparison.notes)))
+
+
+def as_text(comparison: Comparison) -> str:
+    """The same without colours, as wide as it needs to be."""
+    console = Console(file=StringIO(), width=400, color_system=None)
+    with console.capture() as captured:
+        console.print(render(comparison))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """One line per configuration, a column for each score of each language."""
+    headings = ["configuration", "valid UAR"]
+    headings += [f"{place} {MEASURE_NAMES[name]}" for place in _places(comparison) for name in MEASURES]
+    lines = [f"**{comparison.sweep}**: {TITLE}", "", _line(headings), _line(["---"] * len(headings))]
+    for label, part in zip(("", "incomplete: ", "floor: "), _parts(comparison), strict=True):
+        lines += [_line([f"{label}{row.name}", percent(row.valid), *_flat(comparison, row)]) for row in part]
+    reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
+    return "\n".join([*lines, "", *(f"- {line}" for line in (*reasons, *comparison.notes))]) + "\n"
+
+
+def _parts(comparison: Comparison) -> tuple[Sequence[Row], ...]:
+    return comparison.rows, comparison.unfinished, comparison.floors
+
+
+def _incomplete(comparison: Comparison) -> Iterator[Row]:
+    return (row for part in _parts(comparison) for row in part if not row.complete)
+
+
+def _places(comparison: Comparison) -> list[str]:
+    return [*comparison.languages, "macro", *(f"{name} (held out)" for name in comparison.held_out)]
+
+
+def _measured(comparison: Comparison, row: Row) -> list[Measures | None]:
+    tested = [row.test.get(name) for name in comparison.languages]
+    return [*tested, row.macro, *(row.test.get(name) for name in comparison.held_out)]
+
+
+def _cells(comparison: Comparison, row: Row) -> list[str | Text]:
+    chosen = comparison.verdict is not None and row is comparison.verdict.winner
+    name = f"{row.name} ◄ chosen" if chosen else row.name if row.complete else f"{row.name} ({row.done}/{row.planned})"
+    scores = ["\n".join(percent(_pick(place, key)) for key in MEASURES) for place in _measured(comparison, row)]
+    return [Text(name), percent(row.valid), "\n".join(MEASURE_NAMES.values()), *scores]
+
+
+def _flat(comparison: Comparison, row: Row) -> list[str]:
+    return [percent(_pick(place, name)) for place in _measured(comparison, row) for name in MEASURES]
+
+
+def _pick(measures: Measures | None, name: str) -> Mean | None:
+    picked: Mean | None = getattr(measures, name, None)
+    return picked
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
