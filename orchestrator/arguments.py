@@ -35,12 +35,16 @@ def _parser() -> Parser:
     what = parser.add_argument_group("what to train on")
     what.add_argument("--data", metavar="ROOT", help="folder of the corpora (default: $SER_DATA; neither: the demo)")
     what.add_argument("--encoder", metavar="DIR_OR_NAME", help="Whisper checkpoint (default: openai/whisper-small.en)")
-    what.add_argument("--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)")
+    what.add_argument(
+        "--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)"
+    )
     what.add_argument("--lrl-folds", default="speaker", metavar="KIND", help=f"folds of URDU: {' | '.join(LRL_FOLDS)}")
     what.add_argument("--languages", nargs="+", default=[], help="target languages (default: all of the protocol)")
     what.add_argument("--folds", nargs="+", type=int, default=[], help="folds, 0 to 4 (default: all)")
     what.add_argument("--seeds", nargs="+", type=int, default=[], help="seeds (default: the sweep's)")
-    what.add_argument("--max-bad", type=int, default=0, metavar="N", help="unreadable recordings to put up with (default: 0)")
+    what.add_argument(
+        "--max-bad", type=int, default=0, metavar="N", help="unreadable recordings to put up with (default: 0)"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--steps", type=int, help="optimiser steps of each cell")
     how.add_argument("--batch-size", type=int, help="clips per source and step")

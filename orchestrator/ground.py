@@ -45,7 +45,9 @@ def find(places: Places, report: Callable[[str], None]) -> Ground:
     if protocol.name == DEMO:
         places = _demo(places, report)
     elif places.data is None:
-        raise UserError(f"protocol {protocol.name} needs recordings: --data ROOT or $SER_DATA; without: --protocol demo")
+        raise UserError(
+            f"protocol {protocol.name} needs recordings: --data ROOT or $SER_DATA; without: --protocol demo"
+        )
     assert places.data is not None
     folder = encoders.locate(places.encoder or DEFAULT_ENCODER)
     fingerprint = encoders.fingerprint(folder)
@@ -57,7 +59,9 @@ def find(places: Places, report: Callable[[str], None]) -> Ground:
 def _demo(places: Places, report: Callable[[str], None]) -> Places:
     if places.data or places.encoder:
         given = "--data" if places.data else "--encoder"
-        raise UserError(f"protocol demo brings its own voices and encoder; leave out {given}, or choose another protocol")
+        raise UserError(
+            f"protocol demo brings its own voices and encoder; leave out {given}, or choose another protocol"
+        )
     home = places.store / "demo"
     try:
         if not (home / "encoder").exists():
@@ -86,7 +90,9 @@ def _present(name: str, root: Path) -> bool:
 
 def _missing(protocol: Protocol, root: Path, needed: list[str]) -> str:
     said = ", ".join(_expected(name, root) for name in needed)
-    runnable = [p.name for p in PROTOCOLS.values() if p.name != DEMO and all(_present(name, root) for name in p.corpora)]
+    runnable = [
+        p.name for p in PROTOCOLS.values() if p.name != DEMO and all(_present(name, root) for name in p.corpora)
+    ]
     low = [CORPORA[name].language for name in protocol.low if _present(name, root)]
     if low and all(name in protocol.low for name in needed):
         return f"protocol {protocol.name} lacks {said}; --languages {' '.join(low)} would run"

@@ -71,6 +71,20 @@ class Ledger:
                 except (records.DamagedError, FileNotFoundError):
                     continue
 
+    def set_aside(self, keys: Iterable[str]) -> int:
+        """Move these results out of the way, to `<store>/set_aside/<time>`; returns how many there were."""
+        folder = self.store / "set_aside" / _now().replace(":", "")
+        moved = 0
+        for path in self._files(keys):
+            with _writing(folder / path.name):
+                path.replace(folder / path.name)
+            moved += path.suffix == ".json"
+        return moved
+
+    def set_aside(self, keys: Iterable[str]) -> int:
+        """Move the results of these cells to `<store>/set_aside`, so that the cells count as missing; says how many."""
+        return sum(records.move(self._path(key), self.store / "set_aside") for key in keys)
+
     def opened(self, sweep: str, keys: Iterable[str]) -> int:
         """Note that a sweep's test scores were looked at; returns how often that has happened, this time included."""
         path = self.store / "test_openings.jsonl"
@@ -99,6 +113,11 @@ class Ledger:
 
     def _path(self, key: str) -> Path:
         return self.store / "cells" / key[:2] / f"{key}.json"
+
+    def _files(self, keys: Iterable[str]) -> list[Path]:
+        """The files of these results that are there."""
+        records_of = [self._path(key) for key in keys]
+        return [file for path in records_of for file in (path, records.details_path(path)) if file.exists()]
 
     def _load(self, key: str, *, whole: bool) -> Result | None:
         path = self._path(key)

@@ -19,6 +19,7 @@ class CellWork:
     prepared: tuple[Path, ...]
     encoder_folder: Path
     store: Path
+    select_on: str
 
     def __call__(self) -> Work:
         from trainers import cell
@@ -35,14 +36,12 @@ class CellWork:
             if result is None:
                 result = cell.run(spec, workspace, progress=report, stopped=stopped)
                 ledger.write(result)
-            return summary(result)
+            return summary(result, self.select_on)
 
         return work
 
 
-def summary(result: Result) -> dict[str, Any]:
-    """What board, trials and scheduler may know of a result: validation scores and time, never a test score."""
-    return {
-        "valid_uar": {selector: score.uar for selector, score in result.valid.items()},
-        "seconds": result.seconds.get("total", 0.0),
-    }
+def summary(result: Result, select_on: str) -> dict[str, Any]:
+    """What board, trials and scheduler may know of a result: the validation UAR that chooses, never a test score."""
+    chosen = result.valid.get(select_on)
+    return {"valid_uar": chosen.uar if chosen else float("nan"), "seconds": result.seconds.get("total", 0.0)}

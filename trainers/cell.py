@@ -1,10 +1,13 @@
-"""spec → result: the one function that the orchestrator calls."""
+"""spec → result: the one function that the orchestrator calls, and a command that trains one cell alone."""
 
+import argparse
+import json
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from trainers import encoders, floors
 from trainers.audio.draws import stable_seed
 from trainers.audio.front_end import FrontEnd
 from trainers.batches import Balanced, TwoSources
-from trainers.corpora.prepared import Prepared
+from trainers.corpora import CORPORA
+from trainers.corpora.prepared import Prepared, prepare
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
@@ -28,6 +32,7 @@ from trainers.spec import CODE_VERSION, CellSpec
 from trainers.speech import Speech
 
 __all__ = ["Stopped", "Workspace", "run"]
+
 
 @dataclass
 class Workspace:
@@ -120,7 +125,7 @@ def _trained(
         method,
         spec.training,
         spec.seed,
-        validate=lambda: evaluation.scores(evaluation.predict(method, only="valid/hrl"))["valid/hrl"].uar,
+        validate=lambda: evaluation.scores(evaluation.predict(method, only=["valid/hrl"]))["valid/hrl"].uar,
         checkpoint=folder / "last.pt",
         progress=progress,
         stopped=stopped,
@@ -155,12 +160,13 @@ def build(spec: CellSpec, split: Split, speech: Speech, whisper: nn.Module) -> B
 def _scored(spec: CellSpec, method: Baseline | Byol, finished: Run, evaluation: Evaluation) -> Result:
     """All scores of the last weights and, as secondary ones, of other evaluators and of the best validation."""
     found = evaluation.predict(method)
-    others = {name: evaluation.predict(method, encoder) for name, encoder in method.others().items()}
+    others = {name: evaluation.predict(method, other, evaluation.compared) for name, other in method.others().items()}
     facts = {"best_step": float(finished.best_step), **method.facts(spec.training.steps)}
     if "online" in others:
         facts["agreement"] = agreement(found, others["online"])
     rows = evaluation.rows(found, {name: others[name] for name in others if name == "online"})
-    others["early_stopped"] = _early_stopped(method, finished, evaluation)
+    last_is_best = finished.best_step == spec.training.steps
+    others["early_stopped"] = found if last_is_best else _early_stopped(method, finished, evaluation)
     return _result(spec, evaluation, found, others, finished=finished, facts=facts, rows=rows)
 
 
@@ -168,7 +174,7 @@ def _early_stopped(method: Baseline | Byol, finished: Run, evaluation: Evaluatio
     """Predictions of the weights of the best validation; these replace the method's last ones."""
     for part, weights in zip(method.inference(), finished.best_weights, strict=True):
         part.load_state_dict(weights)
-    return evaluation.predict(method)
+    return evaluation.predict(method, only=evaluation.compared)
 
 
 def _result(
@@ -187,7 +193,7 @@ def _result(
         valid=group("valid", scores),
         test=group("test", scores),
         whole=group("whole", scores),
-        secondary={name: evaluation.scores(predictions) for name, predictions in others.items()},
+        secondary={name: evaluation.scores(predictions, evaluation.compared) for name, predictions in others.items()},
         facts=facts,
         history=finished.history,
         predictions=rows,
@@ -199,3 +205,47 @@ def versions(device: torch.device) -> dict[str, str]:
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     python = platform.python_version()
     return {"torch": torch.__version__, "python": python, "device": device.type, "processor": processor}
+
+
+def main() -> int:
+    """`python -m trainers.cell SPEC.json --data ROOT --encoder DIR`: train one cell, without Ray, and print its result.
+
+    A spec without fingerprints takes those of the speech and the encoder that it is given.
+    """
+    parser = argparse.ArgumentParser(prog="python -m trainers.cell", description="Train one cell alone.")
+    parser.add_argument("spec", type=Path, help="the cell as JSON: CellSpec's fields")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--encoder", required=True, help="Whisper checkpoint: folder or Hugging Face name")
+    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of prepared audio and checkpoints")
+    asked = parser.parse_args()
+    try:
+        result = _alone(asked.spec, asked.data, asked.encoder, asked.store)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result.as_dict()))
+    return 0
+
+
+def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
+    try:
+        values = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as JSON: {error}") from error
+    folder = encoders.locate(encoder)
+    blank = {"encoder_fingerprint": encoders.fingerprint(folder), "data_fingerprint": ""}
+    spec = CellSpec.from_dict({**blank, **values})
+    here = [name for name in protocol_named(spec.protocol).corpora if (data / CORPORA[name].folder).is_dir()]
+    workspace = Workspace(prepare(data, here, store, report=_tell), folder, store)
+    split = workspace.splits(spec.protocol, spec.lrl_folds).of(spec.target, spec.fold)
+    if not spec.data_fingerprint:
+        spec = replace(spec, data_fingerprint=split.fingerprint(workspace.prepared))
+    return run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -43,34 +43,44 @@ class Evaluation:
     split: Split
 
     @torch.no_grad()
-    def predict(self, method: Classifier, encoder: nn.Module | None = None, only: str | None = None) -> Predictions:
-        """Predictions by the method's inference path, or through another encoder with the same head."""
+    def predict(
+        self, method: Classifier, encoder: nn.Module | None = None, only: Sequence[str] | None = None
+    ) -> Predictions:
+        """Predictions of all parts, or only some, by the method's inference path or through another encoder."""
         method.eval()
         inference, head = method.inference()
         through = encoder or inference
-        chosen = {part: ids for part, ids in parts(self.split).items() if only in (None, part)}
+        chosen = {part: ids for part, ids in parts(self.split).items() if only is None or part in only}
         return {part: self._classes(ids, through, head) for part, ids in chosen.items()}
+
+    @property
+    def compared(self) -> list[str]:
+        """The parts on which further evaluators are scored too: what chooses, and the target languages' tests."""
+        low = self.split.unlabelled or self.split.whole
+        return ["valid/hrl", *(f"test/{name}" for name in low)]
 
     def _classes(self, ids: Sequence[str], encoder: nn.Module, head: nn.Module) -> NDArray[np.int64]:
         batches = self.speech.numbers(ids).split(BATCH)
         found: list[Tensor] = [head(encoder(self.speech.mels(batch))).argmax(1).cpu() for batch in batches]
         return torch.cat(found).numpy()
 
-    def scores(self, predictions: Predictions) -> Scores:
-        return {part: self._score(parts(self.split)[part], classes) for part, classes in predictions.items()}
+    def scores(self, predictions: Predictions, only: Sequence[str] | None = None) -> Scores:
+        """The score of each part that was predicted, or of some of them."""
+        every = parts(self.split)
+        return {part: self._score(every[part], predictions[part]) for part in only or predictions}
 
     def _score(self, ids: Sequence[str], classes: NDArray[np.int64]) -> Score:
         genders = [self.speech.prepared.utterances[self.speech.prepared.index[name]].gender for name in ids]
         return score(self.speech.labels(self.speech.numbers(ids)).numpy(), classes, genders)
 
     def rows(self, predictions: Predictions, others: Mapping[str, Predictions]) -> list[dict[str, Any]]:
-        """One row per clip of the test and whole parts, with what each further evaluator said of it."""
+        """One row per clip of the test and whole parts, with what further evaluators said of it, where they did."""
         rows = []
         for part, ids in parts(self.split).items():
             if part.startswith("valid/"):
                 continue
             for place, name in enumerate(ids):
-                said = {other: int(found[part][place]) for other, found in others.items()}
+                said = {other: int(found[part][place]) for other, found in others.items() if part in found}
                 rows.append(self._row(part, name) | {"predicted": int(predictions[part][place])} | said)
         return rows
 
@@ -86,5 +96,5 @@ def group(name: str, scores: Scores) -> Scores:
 
 
 def agreement(one: Predictions, other: Predictions) -> float:
-    """Share of clips of all parts that both classify alike."""
-    return float(np.mean(np.concatenate([one[part] == other[part] for part in one])))
+    """Share of clips that both classify alike, over the parts that both saw."""
+    return float(np.mean(np.concatenate([one[part] == other[part] for part in one if part in other])))

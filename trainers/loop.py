@@ -128,7 +128,7 @@ def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed
 
 def _require_finite(loss: Tensor, step: int) -> None:
     if not torch.isfinite(loss):
-        raise FloatingPointError(f"the loss is {float(loss)} at step {step}")
+        raise FloatingPointError(f"the loss is {float(loss.detach())} at step {step}")
 
 
 def _keep_best(run: Run, method: Method, uar: float) -> None:

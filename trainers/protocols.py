@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from trainers.audio.front_end import FrontEnd
@@ -48,7 +49,7 @@ PROTOCOLS = {
             settings={
                 "steps": 100,
                 "epoch_steps": 25,
-                "batch_size": 16,
+                "batch_size": 8,
                 "encoder_lr": 1e-3,
                 "warmup_steps": 10,
                 "projector_hidden": 256,
@@ -114,6 +115,7 @@ class Splits:
     def __init__(self, protocol: Protocol, prepared: Prepared, lrl_folds: str = "speaker") -> None:
         if lrl_folds not in LRL_FOLDS:
             raise unknown("kind of folds", lrl_folds, LRL_FOLDS)
+        self.speakers = {utterance.id: utterance.speaker for utterance in prepared.utterances}
         present = {utterance.corpus for utterance in prepared.utterances}
         of = {name: [u for u in prepared.utterances if u.corpus == name] for name in protocol.corpora}
         self.high = {CORPORA[name].language: high_resource_folds(name, of[name]) for name in protocol.high}
@@ -128,6 +130,20 @@ class Splits:
     def languages(self) -> tuple[str, ...]:
         """The target languages."""
         return tuple(self.low)
+
+    @property
+    def held_out_languages(self) -> tuple[str, ...]:
+        """Tested languages that are no target: "does English hold?"."""
+        return tuple(dict.fromkeys((*self.high, *self.held_out)))
+
+    @cached_property
+    def shared_speakers(self) -> frozenset[str]:
+        """Target languages of which some fold's test speakers are heard in training too."""
+        shares = {name: any(self._shared(fold) for fold in folds) for name, folds in self.low.items()}
+        return frozenset(name for name, shared in shares.items() if shared)
+
+    def _shared(self, fold: Fold) -> set[str]:
+        return {self.speakers[clip] for clip in fold.train} & {self.speakers[clip] for clip in fold.test}
 
     def of(self, target: str | None, fold: int) -> Split:
         """The split of fold `fold` (0 to 4) for a method that hears `target`'s unlabelled speech, or none at all."""
@@ -147,7 +163,7 @@ class Splits:
                 labelled=_joined(part.train for part in high),
                 unlabelled={} if target is None else {target: self.low[target][fold].train},
                 valid=valid,
-                test={**test, **{name: folds[fold].test for name, folds in self.high.items()}},
+                test={**test, **{name: folds[fold].test for name, folds in self.high.items()}, **self.held_out},
                 whole={name: _whole(self.low[name]) for name in tested} if target is None else {},
             )
         )

@@ -1,0 +1,98 @@
+"""A sweep with all that it takes to answer it, and the answer: the table on the terminal and in MLflow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from orchestrator.compare import Comparison, compare
+from orchestrator.ground import Ground
+from orchestrator.ledger import Ledger
+from orchestrator.plan import Configuration, Plan, PlannedCell
+from orchestrator.rows import Candidate
+from orchestrator.table import as_markdown
+from orchestrator.tracking import Tracker, default_uri
+from search_spaces import Sweep
+from trainers.methods.configs import FLOORS
+from trainers.protocols import Splits
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sweep on its ground, with its plan and the ledger that holds, or will hold, its results.
+
+    `select_on`: what chooses the winner ("hrl" or "other-languages"). `command`: how the user asked.
+    """
+
+    sweep: Sweep
+    ground: Ground
+    plan: Plan
+    ledger: Ledger
+    select_on: str
+    tracking_uri: str | None
+    command: str
+
+    @cached_property
+    def splits(self) -> Splits:
+        return Splits(self.ground.protocol, self.ground.prepared, self.plan.cells[0].spec.lrl_folds)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What to call each cell, by key ("tau=0.996 urdu fold 1")."""
+        return {cell.key: self._name(cell) for cell in self.plan.cells + self.plan.floors}
+
+    def configuration_of(self, key: str) -> Configuration | None:
+        """The configuration that a cell belongs to; None for a floor."""
+        number = self._numbers.get(key)
+        return None if number is None else self.plan.configurations[number]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int | None]:
+        return {cell.key: cell.configuration for cell in self.plan.cells}
+
+    def _name(self, cell: PlannedCell) -> str:
+        spec = cell.spec
+        what = spec.method if cell.configuration is None else self.plan.configurations[cell.configuration].name
+        where = [spec.target, f"fold {spec.fold}", f"seed {spec.seed}" if len(self.plan.seeds) > 1 else None]
+        return " ".join([what, *(part for part in where if part)])
+
+    def compare(self, failed: Mapping[str, str] | None = None) -> Comparison:
+        """Open the test scores; the ledger counts it."""
+        candidates = [
+            Candidate(one.name, _places(self.plan.of(one.number)), one.values) for one in self.plan.configurations
+        ]
+        floors = [Candidate(name, _places([c for c in self.plan.floors if c.spec.method == name])) for name in FLOORS]
+        return compare(
+            self.ledger,
+            self.plan.sweep,
+            candidates,
+            self.plan.languages,
+            floors=floors,
+            held_out=self.splits.held_out_languages,
+            selector=self.select_on,
+            shared_speakers=self.splits.shared_speakers,
+            failed=failed,
+        )
+
+
+def _places(cells: Sequence[PlannedCell]) -> dict[tuple[str | None, int, int], str]:
+    return {(cell.spec.target, cell.spec.fold, cell.spec.seed): cell.key for cell in cells}
+
+
+def tracker(answer: Answer) -> Tracker:
+    """MLflow's mirror of this sweep; each configuration with all settings that its cells share."""
+    settings = {one.name: answer.plan.of(one.number)[0].spec.settings() for one in answer.plan.configurations}
+    shared = {"protocol": answer.ground.protocol.name, "lrl_folds": answer.plan.cells[0].spec.lrl_folds}
+    description = f"{answer.sweep.question}\n\n`{answer.command}`\n\nprotocol {answer.ground.protocol.name}"
+    uri = answer.tracking_uri or default_uri(answer.ledger.store)
+    return Tracker(uri, answer.plan.sweep, description, {name: {**shared, **own} for name, own in settings.items()})
+
+
+def tell(answer: Answer, comparison: Comparison, mirror: Tracker) -> None:
+    """The answer in MLflow: means of every configuration, the opened test scores, the table."""
+    rows = {row.name: row for row in (*comparison.rows, *comparison.unfinished)}
+    for configuration in answer.plan.configurations:
+        row = rows[configuration.name]
+        found = [answer.ledger.light(cell.key) for cell in answer.plan.of(configuration.number)]
+        mirror.aggregate(row)
+        mirror.open_tests(row, [result for result in found if result is not None])
+    mirror.artifact("comparison.md", as_markdown(comparison))

@@ -1,0 +1,119 @@
+"""python -m orchestrator.sweep NAME: load the question, show the plan, run what is missing, show the answer."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import search_spaces
+from orchestrator import arguments, ground
+from orchestrator.answer import Answer, tell, tracker
+from orchestrator.ground import Ground, Places
+from orchestrator.ledger import Ledger
+from orchestrator.plan import Plan, Request, plan
+from orchestrator.run import run_missing
+from orchestrator.table import render
+from search_spaces import Sweep
+from trainers.errors import UserError
+from trainers.methods.configs import ByolConfig
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """0: all is done; 1: some cells failed; 2: bad input, told in one line; 130: interrupted."""
+    try:
+        return _main(arguments.parse(words), words)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
+    out = Console(soft_wrap=True, highlight=False)
+    if asked.list:
+        for name, question in search_spaces.questions():
+            out.print(f"[bold]{name}[/bold]  {question}")
+        return 0
+    sweep = search_spaces.load(asked.name)
+    store = asked.store.expanduser().resolve()
+    places = Places(
+        store, ground.data_root(asked.data), asked.encoder, asked.protocol, tuple(asked.languages), asked.max_bad
+    )
+    stood = ground.find(places, lambda line: out.print(line, markup=False))
+    request = Request(
+        tuple(asked.languages), tuple(asked.folds), tuple(asked.seeds), asked.lrl_folds, arguments.settings(asked)
+    )
+    planned = plan(asked.name, sweep, stood, request)
+    ledger = Ledger(store)
+    announce(out, sweep, stood, planned, ledger)
+    if asked.dry_run:
+        return 0
+    command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
+    return _run(asked, out, Answer(sweep, stood, planned, ledger, asked.select_on, asked.tracking_uri, command))
+
+
+def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
+    """Run what is missing, then show what came of it."""
+    mirror = tracker(answer)
+    with answer.ledger.lock(asked.name):
+        if asked.fresh:
+            moved = answer.ledger.set_aside(cell.key for cell in answer.plan.cells + answer.plan.floors)
+            out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
+        outcome = run_missing(answer, mirror, asked.slots)
+        if outcome.interrupted:
+            mirror.close()
+            out.print("interrupted; what is finished is kept, and the same command goes on from there")
+            return INTERRUPTED
+        failed = {event.key: f"{event.cause}: {event.message.strip().splitlines()[-1]}" for event in outcome.failed}
+        comparison = answer.compare(failed)
+        out.print(render(comparison))
+        tell(answer, comparison, mirror)
+    out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
+    return 1 if failed else 0
+
+
+def _short_uri(store: Path) -> str:
+    return f"sqlite:///{store}/mlflow.db"
+
+
+def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: Ledger) -> None:
+    """The question, the ground it is asked on, and how much of it is done already."""
+    if stood.protocol.note:
+        out.print(f"[bold white on red] {stood.protocol.note} [/]")
+    out.print(f"[bold]{planned.sweep}[/bold]: {sweep.question}")
+    spec = planned.cells[0].spec
+    training, front_end = spec.training, spec.front_end
+    out.print(
+        f"protocol {stood.protocol.name}: trains on {', '.join(stood.protocol.high)}, transfers to "
+        f"{', '.join(planned.languages)} ({spec.lrl_folds} folds); {training.steps} steps of batch {training.batch_size}, "
+        f"{front_end.length_s:g} s clips"
+    )
+    done = len(ledger.done({cell.key for cell in planned.cells}))
+    floors = len(ledger.done({cell.key for cell in planned.floors}))
+    out.print(
+        f"{len(planned.cells)} cells ({_factors(planned)}): {done} done, {len(planned.cells) - done} to run; "
+        f"{len(planned.floors)} floor cells: {floors} done"
+    )
+    if isinstance(spec.config, ByolConfig) and spec.config.tau_horizon == "paper" and training.steps <= 1000:
+        out.print(
+            f"note: unmatched τ at {training.steps} steps measures the target's lag; tau_horizon=matched rescales it"
+        )
+
+
+def _factors(planned: Plan) -> str:
+    targeted = planned.cells[0].spec.target is not None
+    factors = [
+        f"{len(planned.configurations)} configurations",
+        f"{len(planned.languages)} languages" if targeted else "every language at once",
+        f"{len(planned.folds)} folds",
+        f"{len(planned.seeds)} seeds",
+    ]
+    return " × ".join(factor.removesuffix("s") if factor.startswith("1 ") else factor for factor in factors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The loop: resumed equals uninterrupted, stopping, the best validation, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import small_world
+from trainers.loop import Stopped, train
+from trainers.methods.configs import BaselineConfig, ByolConfig
+from trainers.scores import score
+
+CONFIGS = [ByolConfig(projector_hidden=32, projection=8, tau_horizon="paper"), BaselineConfig()]
+
+
+class StopAfter:
+    """Tells the training to stop at its n-th question."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["byol", "baseline"])
+def test_a_stopped_and_resumed_training_ends_with_the_same_bits(config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cell = small_world.spec(config)
+    whole, torn = small_world.method(cell), small_world.method(cell)
+    uars = iter([0.3, 0.6, 0.5] * 2)
+    at_once = train(whole, cell.training, 0, validate=lambda: next(uars))
+    with pytest.raises(Stopped):
+        train(torn, cell.training, 0, validate=lambda: next(uars), checkpoint=tmp_path / "c.pt", stopped=StopAfter(6))
+    torch.rand(7)  # global random state must not matter
+    resumed = small_world.method(cell)
+    in_parts = train(resumed, cell.training, 0, validate=lambda: next(uars), checkpoint=tmp_path / "c.pt")
+    assert in_parts.history == at_once.history
+    assert (in_parts.best_uar, in_parts.best_step) == (at_once.best_uar, at_once.best_step) == (0.6, 8)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    for kept, again in zip(at_once.best_weights, in_parts.best_weights, strict=True):
+        assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_a_torn_checkpoint_is_set_aside_and_training_starts_over(tmp_path: Path) -> None:
+    cell, file = small_world.spec(), tmp_path / "c.pt"
+    file.write_bytes(b"PK\x03\x04 torn")
+    with pytest.warns(UserWarning, match="damaged and set aside"):
+        run = train(small_world.method(cell), cell.training, 0, validate=lambda: 0.5, checkpoint=file)
+    assert run.step == 12
+    assert (tmp_path / "c.damaged").read_bytes() == b"PK\x03\x04 torn"
+
+
+def test_training_lowers_the_loss_and_learns_the_tones() -> None:
+    cell = small_world.spec(BaselineConfig(strength=0.0), steps=60, encoder_lr=3e-3)
+    method = small_world.method(cell)
+    run = train(method, cell.training, 0, validate=lambda: 0.0)
+    assert run.history[-1]["loss/cross_entropy"] < 0.5 * run.history[0]["loss/cross_entropy"]
+    heard = torch.arange(64)
+    encoder, head = method.eval().inference()
+    predicted = head(encoder(method.speech.mels(heard))).argmax(1).numpy()
+    assert score(method.speech.labels(heard).numpy(), predicted, [""] * 64).uar > 0.6
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    ends = []
+    for seed in (0, 0, 1):
+        cell = small_world.spec()
+        method = small_world.method(cell)
+        train(method, cell.training, seed, validate=lambda: 0.0)
+        ends.append(method.head[1].weight.detach().clone())
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_says_where() -> None:
+    cell = small_world.spec()
+    method = small_world.method(cell)
+    method.head[1].weight.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 0"):
+        train(method, cell.training, 0, validate=lambda: 0.0)
+
+
+def test_head_and_encoder_have_their_own_learning_rates_and_warm_up() -> None:
+    cell = small_world.spec(warmup_steps=1000, encoder_lr=1e-3, head_lr=1e-2, steps=1)
+    method = small_world.method(cell)
+    before = {name: p.detach().clone() for name, p in method.named_parameters()}
+    train(method, cell.training, 0, validate=lambda: 0.0)
+    for name, rate in (("head.1.weight", 1e-2), ("online.whisper.layers.0.fc1.weight", 1e-3)):
+        step = (method.get_parameter(name) - before[name]).abs().max().item()
+        assert step == pytest.approx(rate / 1000, rel=0.05)  # AdamW's first step is the learning rate itself
