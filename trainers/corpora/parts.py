@@ -1,0 +1,86 @@
+"""One corpus's prepared audio, as it lies on disk: a folder named by corpus and fingerprint, with three files.
+
+audio.f32          the clips' samples, 16 kHz mono, float32 little-endian, one clip after the other
+manifest.parquet   a row a clip: the utterance's fields, first sample, length, SHA-256 of the samples
+manifest.sha256    of the manifest
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from trainers.corpora.utterance import Utterance
+
+FORMAT = 1
+"""Goes up whenever the same sources would be stored as other samples or in another layout."""
+
+
+class DamagedError(Exception):
+    """A prepared folder that is not as it was written; its text is the cause."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One corpus's prepared clips. `rows`: (first sample, number of samples, SHA-256 of the samples) of each clip."""
+
+    folder: Path
+    fingerprint: str
+    utterances: tuple[Utterance, ...]
+    rows: tuple[tuple[int, int, str], ...]
+    undecodable: dict[str, str]
+
+    @cached_property
+    def audio(self) -> NDArray[np.float32]:
+        """All samples of the corpus, mapped when first asked for."""
+        return np.memmap(self.folder / "audio.f32", dtype="<f4", mode="r")
+
+
+def open_part(folder: Path) -> Part:
+    """One prepared corpus, checked: the manifest's hash and the length of the audio. Raises DamagedError."""
+    try:
+        manifest = (folder / "manifest.parquet").read_bytes()
+        said = (folder / "manifest.sha256").read_text().strip()
+        n_bytes = (folder / "audio.f32").stat().st_size
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{folder} lacks a file ({error})") from error
+    if hashlib.sha256(manifest).hexdigest() != said:
+        raise DamagedError(f"{folder / 'manifest.parquet'} is not as it was written")
+    part = _parsed(folder, manifest)
+    n_samples = sum(length for _, length, _ in part.rows)
+    if n_bytes != 4 * n_samples:
+        raise DamagedError(f"{folder / 'audio.f32'} has {n_bytes} bytes, not {4 * n_samples}")
+    return part
+
+
+def manifest_bytes(part: Part) -> bytes:
+    """The manifest of a corpus, as parquet."""
+    rows = [
+        {**asdict(clip), "first_sample": first, "n_samples": length, "sha256": digest}
+        for clip, (first, length, digest) in zip(part.utterances, part.rows, strict=True)
+    ]
+    told = {"format": FORMAT, "fingerprint": part.fingerprint, "undecodable": part.undecodable}
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"foldwise": json.dumps(told)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue())
+
+
+def _parsed(folder: Path, manifest: bytes) -> Part:
+    table = pq.read_table(pa.BufferReader(manifest))
+    told = json.loads(table.schema.metadata[b"foldwise"])
+    rows = table.to_pylist()
+    names = [each.name for each in fields(Utterance)]
+    return Part(
+        folder,
+        told["fingerprint"],
+        tuple(Utterance(**{name: row[name] for name in names}) for row in rows),
+        tuple((row["first_sample"], row["n_samples"], row["sha256"]) for row in rows),
+        told["undecodable"],
+    )

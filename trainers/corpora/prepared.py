@@ -1,0 +1,97 @@
+"""Prepared audio: every clip decoded once to 16 kHz mono, in files below `<store>/prepared` that all processes map."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.corpora import corpus_named
+from trainers.corpora.parts import DamagedError, Part, open_part
+from trainers.corpora.preparing import part_of
+from trainers.corpora.scan import Scan, corpus_folder, scan
+from trainers.errors import UserError
+
+NAMED_FILES = 3
+"""How many unreadable files an error names; it counts the rest."""
+
+
+class Prepared:
+    """The prepared clips of one or several corpora, numbered in the order of their paths.
+
+    Pickles as the names of its folders. `left_out` and `unreadable` (path -> reason) are those of the preparation;
+    reopened, only what could not be decoded is still known.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], left_out: Mapping[str, str] | None = None, bad: Mapping[str, str] | None = None
+    ) -> None:
+        placed = [(clip, row, part) for part in parts for clip, row in zip(part.utterances, part.rows, strict=True)]
+        placed.sort(key=lambda each: each[0].path)
+        self.utterances = tuple(clip for clip, _, _ in placed)
+        self.index = {clip.id: number for number, clip in enumerate(self.utterances)}
+        self.fingerprints = {clip.id: row[2] for clip, row, _ in placed}
+        self.fingerprint = hashlib.sha256(":".join(sorted(part.fingerprint for part in parts)).encode()).hexdigest()
+        self.paths = tuple(part.folder for part in parts)
+        self.left_out = dict(left_out or {})
+        self.unreadable = dict(bad or {}) | {name: why for part in parts for name, why in part.undecodable.items()}
+        self._places = [(part, row[0], row[0] + row[1]) for _, row, part in placed]
+
+    def samples(self, which: int | str) -> NDArray[np.float32]:
+        """The whole clip of that number or id: (samples,) at 16 kHz, a read-only view of the file."""
+        part, first, end = self._places[self.index[which] if isinstance(which, str) else which]
+        return part.audio[first:end]
+
+    def __reduce__(self) -> tuple[Callable[[Sequence[Path]], "Prepared"], tuple[tuple[Path, ...]]]:
+        return open_prepared, (self.paths,)
+
+
+def prepare(
+    data_root: Path,
+    corpora: Sequence[str],
+    store: Path,
+    *,
+    max_bad: int = 0,
+    report: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """The corpora's clips, decoded now or found in `<store>/prepared`; `report` gets a line now and then.
+
+    UserError: a corpus that is not there or has no usable clip, more than `max_bad` unreadable files, a store that
+    cannot be written to.
+    """
+    scans = [scan(data_root.resolve(), corpus_named(name)) for name in dict.fromkeys(corpora)]
+    bad = {name: cause for found in scans for name, cause in found.unreadable.items()}
+    refuse_unreadable(bad, max_bad)
+    for found in scans:
+        _refuse_empty(found, data_root)
+    parts = [part_of(found, data_root.resolve(), store.resolve() / "prepared", report) for found in scans]
+    left_out = {name: reason for found in scans for name, reason in found.left_out.items()}
+    prepared = Prepared(parts, left_out, bad)
+    refuse_unreadable(prepared.unreadable, max_bad)
+    return prepared
+
+
+def open_prepared(paths: Sequence[Path]) -> Prepared:
+    """Prepared corpora by their folders alone (`Prepared.paths`), as a slot opens them; UserError if one is damaged."""
+    try:
+        return Prepared([open_part(Path(path)) for path in paths])
+    except DamagedError as error:
+        raise UserError(f"prepared audio is damaged: {error}; the next sweep makes it anew") from error
+
+
+def refuse_unreadable(unreadable: Mapping[str, str], max_bad: int) -> None:
+    """UserError with the first names and causes where there are more than `max_bad`."""
+    if len(unreadable) <= max_bad:
+        return
+    first = [f"{name} ({unreadable[name]})" for name in sorted(unreadable)[:NAMED_FILES]]
+    more = f" and {len(unreadable) - len(first)} more" if len(unreadable) > len(first) else ""
+    what = "file cannot be read" if len(unreadable) == 1 else "files cannot be read"
+    raise UserError(f"{len(unreadable)} {what}, --max-bad allows {max_bad}: {', '.join(first)}{more}")
+
+
+def _refuse_empty(found: Scan, data_root: Path) -> None:
+    if not found.utterances:
+        reasons = sorted({*found.left_out.values(), *found.unreadable.values()})
+        where = corpus_folder(data_root, found.corpus)
+        raise UserError(f"corpus {found.corpus.name} has no usable clip at {where}: {'; '.join(reasons)}")
