@@ -18,10 +18,13 @@ RETRIES: Mapping[str, int] = {"process": 3, "memory": 1}
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of work: `key` names it, `block` is its fold and seed, `payload` is the spec that a slot runs."""
+    """One piece of work: `key` names it, `block` is its fold and seed, `payload` is the spec that a slot runs.
+
+    `configuration` is the trial that mirrors it; None for work that belongs to no point of the search space.
+    """
 
     key: str
-    configuration: int
+    configuration: int | None
     block: int
     language: str | None
     payload: dict[str, Any]
@@ -50,7 +53,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Counts of cells, and by slot what it does (None: it waits)."""
+    """Counts of cells, by slot what it does (None: it waits), and why a slot was last lost."""
 
     done: int
     running: int
@@ -58,6 +61,7 @@ class Snapshot:
     failed: int
     withdrawn: int
     slots: dict[str, Lease | None]
+    trouble: str = ""
 
     @property
     def settled(self) -> bool:
@@ -83,12 +87,13 @@ class BoardState:
     leases: dict[str, Lease] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     closed: bool = False
+    trouble: str = ""
     _attempts: dict[str, int] = field(default_factory=dict)
     _ranks: dict[str, int] = field(default_factory=dict)
     _queue: list[tuple[int, str]] = field(default_factory=list)
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _blocks: dict[tuple[int, int], list[str]] = field(default_factory=lambda: defaultdict(list))
-    _complete: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _blocks: dict[tuple[int | None, int], list[str]] = field(default_factory=lambda: defaultdict(list))
+    _complete: dict[int | None, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def put(self, cells: Iterable[Cell], known: Mapping[str, Summary]) -> None:
         """Add cells, the most urgent first. Those in `known` count as finished and make no event."""
@@ -133,8 +138,9 @@ class BoardState:
         self._return(key, cause, message)
         return True
 
-    def lost(self, slot: str, blame: bool) -> None:
+    def lost(self, slot: str, blame: bool, why: str = "") -> None:
         """The slot's process is gone: its attempt is void. `blame` counts it against the cell that it held."""
+        self.trouble = why
         self._attempts[slot] = self._attempts.get(slot, 0) + 1
         self._release(slot, blame)
 
@@ -170,7 +176,7 @@ class BoardState:
         done, failed = len(self.results), len(self.failures)
         gone = len(self.cells) - done - failed - waiting - running
         slots = {slot: self.leases.get(slot) for slot in sorted(self._attempts)}
-        return Snapshot(done, running, waiting, failed, gone, slots)
+        return Snapshot(done, running, waiting, failed, gone, slots, self.trouble)
 
     def _admit(self, slot: str, attempt: int) -> bool:
         """Whether this attempt is the slot's newest; a newer one voids what the older one held."""

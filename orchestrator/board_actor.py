@@ -32,6 +32,7 @@ class Board:
         self._changed = asyncio.Condition()
         self._reclaim_s = reclaim_s
         self._reclaimed_at = 0.0
+        self._controllers: list[Any] = []
 
     async def put(self, cells: list[Cell], known: dict[str, Summary], again: bool = False) -> None:
         self.state.put(cells, known)
@@ -65,9 +66,9 @@ class Board:
         self.state.progress(slot, attempt, key, step, steps, phase)
         return self.state.should_stop(slot, attempt)
 
-    async def lost(self, slots: list[str], blamed: list[str]) -> None:
+    async def lost(self, slots: list[str], blamed: list[str], why: str) -> None:
         for slot in slots:
-            self.state.lost(slot, blame=slot in blamed)
+            self.state.lost(slot, slot in blamed, why)
         await self._notify()
 
     async def withdraw(self, configuration: int) -> None:
@@ -91,6 +92,13 @@ class Board:
     async def poll(self, since: int) -> tuple[str, list[Event], Snapshot]:
         """For the driver: the incarnation, the events from number `since` on, and how things stand."""
         return self.incarnation, self.state.events[since:], self.state.snapshot()
+
+    async def enlist(self, controller: Any) -> None:
+        """Remember the actor that leads a node's trainer, so that the driver can end it at once."""
+        self._controllers.append(controller)
+
+    async def controllers(self) -> list[Any]:
+        return self._controllers
 
     async def _notify(self) -> None:
         async with self._changed:

@@ -1,0 +1,118 @@
+"""Ray itself: connect to a cluster or start one on this machine, quietly; the user's wish to stop."""
+
+import importlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+import ray
+
+QUIET: Mapping[str, str] = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own waits 17 s for trials that wait
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_MAX_PENDING_TRIALS_PG": "8",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Ray's own settings: what Tune writes is disposable (the ledger is the truth), and our terminal is not Ray's."""
+
+ALONE: Mapping[str, str] = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+"""For a Ray of our own on this machine: nobody takes it away, so one process less looks out for that."""
+
+RAY_THREAD = "ray"
+"""How the names of our threads begin that are inside Ray."""
+
+
+@contextmanager
+def connected(slots: int | None) -> Iterator[bool]:
+    """Within this, Ray is there; the value says whether it is ours alone, to be shut down at the end.
+
+    A Ray that the process already uses is left as it is; $RAY_ADDRESS or a cluster started with `ray start` is
+    connected to; otherwise one is started here with a CPU for every slot. Its dashboard listens on 127.0.0.1 and has
+    to run: without it the next run would wait for ever for trainers that ended.
+    """
+    if ray.is_initialized():
+        yield False
+        return
+    threading.Thread(target=importlib.import_module, args=("ray.train.torch",), daemon=True).start()
+    _start(slots)
+    try:
+        yield True
+    finally:
+        _shut_down()
+
+
+def _start(slots: int | None) -> None:
+    for name, value in {**QUIET, **ALONE}.items():
+        os.environ.setdefault(name, value)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    cpus = max(slots or 1, os.cpu_count() or 1)
+    try:
+        ray.init(num_cpus=cpus, dashboard_host="127.0.0.1", **quiet)
+    except ValueError:  # there is a cluster already, which has its own number of CPUs
+        for name in ALONE:
+            os.environ.pop(name)
+        ray.init(**quiet)
+
+
+def _shut_down() -> None:
+    """End our Ray, unless a thread is still inside it: Ray would end this process on the spot, mid-sentence."""
+    ends_at = time.monotonic() + 5.0
+    for thread in threading.enumerate():
+        if thread.name.startswith(RAY_THREAD):
+            thread.join(max(0.0, ends_at - time.monotonic()))
+    if not any(thread.name.startswith(RAY_THREAD) for thread in threading.enumerate()):
+        ray.shutdown()
+
+
+def resources(free: bool = False) -> dict[str, float]:
+    """What the whole cluster has, or what of it is free, by Ray's names."""
+    read: Any = ray.available_resources if free else ray.cluster_resources
+    return dict(read())
+
+
+def list_nodes() -> list[dict[str, Any]]:
+    """The cluster's nodes as Ray tells them."""
+    read: Any = ray.nodes
+    return list(read())
+
+
+def describe(amounts: Mapping[str, float]) -> str:
+    """`16 CPU, 1 GPU`: what a person wants to know of Ray's resources."""
+    return ", ".join(f"{amounts.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+
+
+class Signals:
+    """Counts SIGINT and SIGTERM instead of dying of them, and wakes whoever waits. For the main thread; else idle."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._woken = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not through a signal."""
+        self._woken.wait(seconds)
+        self._woken.clear()
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self._woken.set()

@@ -1,0 +1,245 @@
+"""Works a plan off: starts Ray, board, slots and trials, tells what comes back, and leaves cleanly."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from orchestrator.board import Cell, Event, Snapshot, Summary
+from orchestrator.board_actor import start_board
+from orchestrator.cluster import Signals, connected, describe, resources
+from orchestrator.slots import Slots
+from orchestrator.trial import Mirror, Score, tune_configurations, valid_uar
+from orchestrator.worker import Work
+from trainers.errors import UserError
+
+POLL_S = 0.2
+PATIENCE_S = 60.0
+"""Seconds without a slot after which the user is told what is missing."""
+GRACE_S = 4.0
+"""Seconds that running cells have, after an interrupt, to reach their next epoch."""
+TUNE_GRACE_S = 10.0
+"""Seconds that trials have to mirror the last results after the last cell."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What this run did: how many cells it finished, which failed, and whether it was interrupted before the end."""
+
+    done: int
+    failed: tuple[Event, ...]
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom to tell: of each cell's end, once; how things stand, some times a second; what needs attention."""
+
+    on_event: Callable[[Event], None]
+    on_snapshot: Callable[[Snapshot], None]
+    on_notice: Callable[[str], None]
+
+
+def _ignore(_: object) -> None:
+    """Tell nobody."""
+
+
+def run(
+    cells: Sequence[Cell],
+    configurations: Sequence[Mapping[str, Any]],
+    make_work: Callable[[], Work],
+    *,
+    scratch: Path,
+    slots: int | None = None,
+    gpus_per_cell: float | None = None,
+    known: Callable[[], Mapping[str, Summary]] = dict,
+    score: Score = valid_uar,
+    on_event: Callable[[Event], None] = _ignore,
+    on_snapshot: Callable[[Snapshot], None] = _ignore,
+    on_notice: Callable[[str], None] = _ignore,
+    scheduler: Any = None,
+    searcher: Any = None,
+) -> Outcome:
+    """Work off `cells`, the most urgent first, and mirror each configuration to a Tune trial.
+
+    `make_work`: called once in each slot's process. `scratch`: an absolute folder that every node sees; what Ray
+    writes there is removed at the end. `slots`: None is one per GPU, or one per CPU where there is no GPU.
+    `gpus_per_cell`: None is 1 where there are GPUs, else 0. `known`: results that the ledger has, read at the start
+    and whenever the board had to be built anew; `score` reads a summary's validation UAR. In snapshots `done` counts
+    what this run did. The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at
+    once. UserError where the plan is empty or contradicts itself; RuntimeError where slots keep ending.
+    """
+    _check(cells, configurations, slots)
+    before = known()
+    if all(cell.key in before for cell in cells):
+        return Outcome(0, (), False)
+    watch = Watch(on_event, on_snapshot, on_notice)
+    with Signals() as signals, _scratch_in(scratch) as folder, connected(slots) as own_ray:
+        board = start_board()
+        gpus = float(resources().get("GPU", 0) >= 1) if gpus_per_cell is None else gpus_per_cell
+        crew = Slots(board, make_work, slots, gpus, folder, on_notice)
+        mirror = Mirror(
+            lambda: tune_configurations(board, configurations, score, folder, scheduler=scheduler, searcher=searcher)
+        )
+        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, told=set(before))
+        try:
+            return engine.work()
+        finally:
+            engine.leave(wait=not own_ray)
+
+
+@contextmanager
+def _scratch_in(folder: Path) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="ray-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _check(cells: Sequence[Cell], configurations: Sequence[Mapping[str, Any]], slots: int | None) -> None:
+    if not cells:
+        raise UserError("there is nothing to run: the plan has no cells")
+    if slots is not None and slots < 1:
+        raise UserError(f"slots is {slots}; it must be at least 1")
+    owners: dict[str, int | None] = {}
+    for cell in cells:
+        if cell.key in owners:
+            twice = f"configurations {owners[cell.key]} and {cell.configuration}"
+            raise UserError(
+                f"cell {cell.key[:12]} stands in the plan twice, in {twice}; each cell is to have one place"
+            )
+        owners[cell.key] = cell.configuration
+    unmatched = {*range(len(configurations))} ^ {owner for owner in owners.values() if owner is not None}
+    if unmatched:
+        raise UserError(f"configurations {sorted(unmatched)} have no cells or no settings; each is to have both")
+
+
+@dataclass
+class _Engine:
+    """The driver's loop over one plan. `told`: cells whose end is known to whoever watches."""
+
+    board: Any
+    crew: Slots
+    mirror: Mirror
+    cells: list[Cell]
+    known: Callable[[], Mapping[str, Summary]]
+    watch: Watch
+    signals: Signals
+    told: set[str]
+    done: int = 0
+    failed: list[Event] = field(default_factory=list)
+    incarnation: str = ""
+    seen: int = 0
+    warned_at: float = field(default_factory=time.monotonic)
+    interrupted_at: float | None = None
+
+    def work(self) -> Outcome:
+        """Until every cell has come to its end, or the user's patience has."""
+        try:
+            self._work_off()
+        except TimeoutError:
+            self.watch.on_notice("left without the board's answer")
+        if self.interrupted_at is None:
+            self.mirror.join(TUNE_GRACE_S)
+        if self.mirror.error:
+            self.watch.on_notice(f"Ray Tune ended with {self.mirror.error}; results are not touched by that")
+        return Outcome(self.done, tuple(self.failed), self.interrupted_at is not None)
+
+    def _work_off(self) -> None:
+        self._put(again=False)
+        while not self._over(snapshot := self._poll()):
+            self._heed_signals()
+            self.crew.tend()
+            self._warn(snapshot)
+            if snapshot.slots:
+                self.mirror.start()
+            self.signals.wait(POLL_S)
+
+    def leave(self, wait: bool) -> None:
+        """Close the board and end slots and trials; on a Ray that stays let them end by themselves."""
+        self.crew.closing = True
+        self.board.close.remote()
+        if wait:
+            self.crew.join(timeout_s=20.0)
+            self.mirror.join(timeout_s=20.0)
+        with suppress(ray.exceptions.RayError):
+            self.crew.end()
+        if wait:
+            ray.kill(self.board)
+
+    def _put(self, again: bool) -> None:
+        known = self.known()
+        finished = {cell.key: known[cell.key] for cell in self.cells if cell.key in known}
+        self._answer(self.board.put.remote(self.cells, finished, again))
+        for key, summary in finished.items():
+            self._tell(Event(key, summary))
+
+    def _poll(self) -> Snapshot:
+        """Tell what is new; put the plan again where the board was lost and built anew."""
+        snapshot: Snapshot
+        incarnation, events, snapshot = self._answer(self.board.poll.remote(self.seen))
+        if incarnation != self.incarnation and self.incarnation:
+            self.seen = 0
+            self._put(again=True)
+            incarnation, events, snapshot = self._answer(self.board.poll.remote(0))
+        self.incarnation = incarnation
+        self.seen += len(events)
+        for event in events:
+            self._tell(event)
+        snapshot = replace(snapshot, done=self.done)
+        self.watch.on_snapshot(snapshot)
+        return snapshot
+
+    def _answer(self, reference: Any) -> Any:
+        """The board's answer, however long its restart takes; TimeoutError once the user wants to leave."""
+        while True:
+            try:
+                return ray.get(reference, timeout=1.0)
+            except ray.exceptions.GetTimeoutError:
+                self._heed_signals()
+                if self.signals.count > 1:
+                    raise
+
+    def _tell(self, event: Event) -> None:
+        if event.key in self.told:
+            return
+        self.told.add(event.key)
+        if event.summary is None:
+            self.failed.append(event)
+        else:
+            self.done += 1
+        self.watch.on_event(event)
+
+    def _over(self, snapshot: Snapshot) -> bool:
+        if self.crew.error is not None:
+            raise self.crew.error
+        if self.interrupted_at is None:
+            return snapshot.settled
+        patience_ended = time.monotonic() - self.interrupted_at > GRACE_S
+        return not snapshot.running or patience_ended or self.signals.count > 1
+
+    def _heed_signals(self) -> None:
+        if self.signals.count and self.interrupted_at is None:
+            self.interrupted_at = time.monotonic()
+            self.crew.closing = True
+            self.board.close.remote()
+            self.watch.on_notice("stopping: running cells write a checkpoint at their next epoch (again: leave now)")
+
+    def _warn(self, snapshot: Snapshot) -> None:
+        """Say why nothing happens where cells wait and no slot has come."""
+        now = time.monotonic()
+        if snapshot.slots:
+            self.warned_at = now
+        elif now - self.warned_at > PATIENCE_S:
+            self.warned_at = now
+            need = describe({"CPU": 1, "GPU": self.crew.gpus_per_cell})
+            have, free = describe(resources()), describe(resources(free=True))
+            why = f"; a slot died of {snapshot.trouble}" if snapshot.trouble else ""
+            self.watch.on_notice(
+                f"{snapshot.waiting} cells wait and no slot has come for {PATIENCE_S:.0f} s: a slot needs {need}; "
+                f"the cluster has {have}, of which {free} are free{why}"
+            )
