@@ -81,10 +81,6 @@ class Ledger:
             moved += path.suffix == ".json"
         return moved
 
-    def set_aside(self, keys: Iterable[str]) -> int:
-        """Move the results of these cells to `<store>/set_aside`, so that the cells count as missing; says how many."""
-        return sum(records.move(self._path(key), self.store / "set_aside") for key in keys)
-
     def opened(self, sweep: str, keys: Iterable[str]) -> int:
         """Note that a sweep's test scores were looked at; returns how often that has happened, this time included."""
         path = self.store / "test_openings.jsonl"

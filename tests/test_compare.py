@@ -9,12 +9,12 @@ from statistics import stdev
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
-from synthetic_results import baseline_spec, drawn, floor_spec, hits, predictions, result, spec
 
 from orchestrator.compare import Comparison, chance_sd, compare, judge
 from orchestrator.ledger import Ledger
 from orchestrator.rows import Candidate, Mean, Place, pooled_macro_f1
 from orchestrator.table import as_markdown, as_text, percent
+from tests.synthetic_results import baseline_spec, drawn, floor_spec, hits, predictions, result, spec
 from trainers.corpora.utterance import EMOTIONS
 from trainers.errors import UserError
 from trainers.result import Result

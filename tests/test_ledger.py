@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic_results import drawn, hits, result, spec
 
 from orchestrator.ledger import Ledger
+from tests.synthetic_results import drawn, hits, result, spec
 from trainers.errors import UserError
 from trainers.result import Result
 
@@ -36,8 +36,8 @@ def record_of(store: Path, of: Result) -> Path:
 
 def child(code: str, *arguments: object) -> subprocess.Popen[str]:
     """A Python process that knows `made` and runs `code`; its stdin and stdout are pipes."""
-    prelude = f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\n"
-    prelude += "from pathlib import Path\nfrom orchestrator.ledger import Ledger\nfrom test_ledger import made\n"
+    prelude = f"import sys; sys.path.insert(0, {str(HERE.parent)!r})\n"
+    prelude += "from pathlib import Path\nfrom orchestrator.ledger import Ledger\nfrom tests.test_ledger import made\n"
     command = [sys.executable, "-c", prelude + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -321,3 +321,14 @@ def test_ten_thousand_light_records_are_read_in_five_seconds(tmp_path: Path) -> 
         assert len(list(ledger)) == 400
         took_s.append(time.process_time() - started)
     assert min(took_s) * 25 < 5
+
+
+def test_results_that_are_set_aside_count_as_missing_and_can_still_be_found(tmp_path: Path) -> None:
+    ledger, cells = Ledger(tmp_path), [made(seed) for seed in range(3)]
+    for cell in cells[:2]:
+        ledger.write(cell)
+    before = record_of(tmp_path, cells[0]).read_bytes()
+    assert ledger.set_aside([cells[0].spec.key(), cells[2].spec.key()]) == 1
+    assert [ledger.has(cell.spec.key()) for cell in cells] == [False, True, False]
+    assert [file.read_bytes() for file in (tmp_path / "set_aside").rglob("*.json")] == [before]
+    assert len(list((tmp_path / "set_aside").rglob("*.details.json.gz"))) == 1
