@@ -1,165 +1,210 @@
-"""What each waveform augmentation does to a tone or to noise, measured."""
+"""What the waveform augmentation does to a tone, measured: one clip tells speed, stretch, gain, noise and polarity."""
 
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torchaudio
-from torch import Tensor
+from numpy.typing import NDArray
 
-from trainers.audio.draws import generator
-from trainers.audio.waveform import add_noise, at_speeds, augment, augment_batch, stretch
+from trainers.audio.waveform import at_speed, augment
 
 RATE_HZ = 16_000
-N = 48_000
+N = 2 * RATE_HZ
+TONE_HZ, LEVEL, OFFSET = 1000, 0.3, 0.1
+BEGIN_S, END_S = 0.1, 1.1
+WINDOW = np.hanning(7200)
+STRENGTHS = (0.5, 1.0, 1.5)
+
+Clip = NDArray[np.float32]
 
 
-def tone(hz: float, begin_s: float = 0.0, end_s: float = 3.0) -> Tensor:
-    time_s = torch.arange(N, dtype=torch.float64) / RATE_HZ
-    heard = (time_s >= begin_s) & (time_s < end_s)
-    return (0.3 * torch.sin(2 * torch.pi * hz * time_s) * heard).float()[None]
+def time_s(n: int = N) -> NDArray[np.float64]:
+    return np.arange(n) / RATE_HZ
 
 
-def noise(batch: int, seed: int = 0) -> Tensor:
-    return 0.1 * torch.randn(batch, N, generator=generator(seed, "test"))
+def noise(n: int = N, seed: int = 0) -> Clip:
+    return (0.1 * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
 
 
-def peak_hz(clip: Tensor) -> float:
-    """Frequency of the highest peak of the middle second, to 1 Hz."""
-    middle = clip[RATE_HZ : 2 * RATE_HZ] * torch.hann_window(RATE_HZ)
-    return float(torch.fft.rfft(middle).abs().argmax())
+def tone() -> Clip:
+    """A tone on a constant, both from 0.1 s to 1.1 s: the tone tells pitch, tempo and gain, the constant polarity."""
+    heard = (time_s() >= BEGIN_S) & (time_s() < END_S)
+    return ((LEVEL * np.sin(2 * np.pi * TONE_HZ * time_s()) + OFFSET) * heard).astype(np.float32)
 
 
-def edges_s(clip: Tensor) -> tuple[float, float]:
-    """When the tone begins and ends, by its envelope in frames of 5 ms."""
-    loud = (clip.reshape(-1, 80).square().mean(1).sqrt() > 0.1).nonzero()[:, 0]
-    return float(loud[0]) * 0.005, float(loud[-1] + 1) * 0.005
+@dataclass(frozen=True)
+class Heard:
+    """What a view of `tone` tells: pitch and tempo relative to the tone's, gain, SNR, and the constant's sign."""
+
+    pitch: float
+    tempo: float
+    gain_db: float
+    snr_db: float
+    upright: bool
 
 
-def db(ratio: Tensor) -> Tensor:
-    return 10 * torch.log10(ratio)
+def hear(view: Clip) -> Heard:
+    """Each operation leaves its own trace; between 0.2 and 0.65 s every view has both tone and constant."""
+    middle = view[3200:10_400].astype(np.float64)
+    spectrum = np.abs(np.fft.rfft(middle * WINDOW, RATE_HZ)) * 2 / WINDOW.sum()
+    hz = 500 + int(spectrum[500:1500].argmax())
+    frames = 2 * np.abs((view * np.exp(-2j * np.pi * hz * time_s())).reshape(-1, 80).mean(1))
+    loud = np.nonzero(frames > spectrum[hz] / 2)[0]
+    lasting_s = (loud[-1] + 1 - loud[0]) * 0.005
+    return Heard(
+        pitch=hz / TONE_HZ,
+        tempo=(END_S - BEGIN_S) / lasting_s,
+        gain_db=20 * np.log10(spectrum[hz] / LEVEL),
+        snr_db=10 * np.log10(np.mean(np.square(view, dtype=np.float64)) / noise_power(middle) - 1),
+        upright=bool(middle.mean() > 0),
+    )
 
 
-@pytest.mark.parametrize(
-    ("faster", "step", "factor"), [(1, 0.1, 1.1), (-1, 0.1, 0.9), (1, 0.05, 1.05), (-1, 0.15, 0.85)]
-)
-def test_speed_moves_pitch_and_tempo_by_its_factor(faster: int, step: float, factor: float) -> None:
-    played = at_speeds(tone(1000, 0.3, 2.4), torch.tensor([faster]), step=step)[0]
+def noise_power(middle: NDArray[np.float64]) -> float:
+    """Power of white noise, told by the half of the spectrum above 4 kHz, in which there is nothing else."""
+    spectrum = np.fft.rfft(middle * WINDOW)
+    above = np.square(np.abs(spectrum[len(spectrum) // 2 :])).mean()
+    return float(above / np.square(WINDOW).sum())
+
+
+@lru_cache
+def heard(strength: float) -> tuple[Heard, ...]:
+    return tuple(hear(augment(tone(), strength=strength, seed=(0, 1, place))) for place in range(120))
+
+
+@contextmanager
+def global_streams_kept() -> Iterator[None]:
+    def states() -> tuple[object, ...]:
+        return random.getstate(), repr(np.random.get_state()), torch.random.get_rng_state().numpy().tobytes()
+
+    before = states()
+    yield
+    assert states() == before
+
+
+def test_the_measuring_is_right_on_the_tone_itself() -> None:
+    itself = hear(tone())
+    assert (itself.pitch, itself.tempo, itself.upright) == (1.0, pytest.approx(1.0, abs=0.01), True)
+    assert itself.gain_db == pytest.approx(0, abs=0.01)
+    assert itself.snr_db > 60
+    noisy = hear(-2 * tone() + noise() * 0.3)
+    assert noisy.gain_db == pytest.approx(6.02, abs=0.1)
+    assert noisy.snr_db == pytest.approx(10 * np.log10(4 * np.mean(tone() ** 2) / 0.03**2), abs=0.3)
+    assert not noisy.upright
+
+
+@pytest.mark.parametrize("rate", [0.85, 0.9, 0.95, 1.05, 1.1, 1.15])
+def test_speed_moves_pitch_and_tempo_by_its_rate(rate: float) -> None:
+    played = at_speed(tone(), rate)
     assert played.shape == (N,)
-    assert peak_hz(played) == pytest.approx(1000 * factor, abs=1)
-    assert edges_s(played) == pytest.approx((0.3 / factor, 2.4 / factor), abs=0.01)
+    assert hear(played).pitch == pytest.approx(rate, abs=0.001)
+    assert hear(played).tempo == pytest.approx(rate, rel=0.015)
+    assert hear(played).gain_db == pytest.approx(0, abs=0.05)
 
 
-def test_speed_changes_only_the_clips_it_is_told_to() -> None:
-    clips = noise(3)
-    played = at_speeds(clips, torch.tensor([0, 1, 0]), step=0.1)
-    assert torch.equal(played[[0, 2]], clips[[0, 2]])
-    assert not torch.equal(played[1], clips[1])
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_pitch_moves_by_speed_alone_and_each_speed_is_a_third_of_the_cases(strength: float) -> None:
+    pitches, speeds = np.array([view.pitch for view in heard(strength)]), 1 + 0.1 * strength * np.array([-1, 0, 1])
+    nearest = np.abs(pitches[:, None] - speeds).argmin(1)
+    np.testing.assert_allclose(pitches, speeds[nearest], atol=0.002)
+    assert all(0.22 < share < 0.45 for share in np.bincount(nearest, minlength=3) / len(pitches))
 
 
-@pytest.mark.parametrize("rate", [0.8, 0.93, 1.1, 1.25])
-def test_stretch_moves_tempo_and_keeps_pitch(rate: float) -> None:
-    stretched = stretch(tone(1000, 0.4, 2.2), torch.tensor([rate]))[0]
-    assert stretched.shape == (N,)
-    assert peak_hz(stretched) == 1000
-    assert edges_s(stretched) == pytest.approx((0.4 / rate, 2.2 / rate), abs=0.02)
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_half_are_stretched_within_their_range(strength: float) -> None:
+    stretched = np.array([view.tempo / view.pitch for view in heard(strength)])
+    least, most = 1.25**-strength, 1.25**strength
+    assert stretched.min() == pytest.approx(least, rel=0.03)
+    assert stretched.max() == pytest.approx(most, rel=0.03)
+    untouched = 0.04 / (most - least)
+    assert np.mean(np.abs(stretched - 1) > 0.02) == pytest.approx(0.5 * (1 - untouched), abs=0.11)
 
 
-def test_stretch_is_torchaudios_phase_vocoder_clip_by_clip() -> None:
-    """Theirs takes one rate at a time; it reads the frames at 0, rate, 2 · rate … as long as there are any."""
-    clips, rates = torch.cat([noise(2), tone(300, 0.5, 1.5), tone(440)]), torch.tensor([0.8, 1.25, 1.1, 0.93])
-    window = torch.hann_window(512)
-    spectra = torch.stft(clips, 512, 128, window=window, pad_mode="constant", return_complex=True)
-    advance = torch.linspace(0, torch.pi * 128, 257)[:, None]
-    for clip, spectrum, rate in zip(stretch(clips, rates), spectra, rates.tolist(), strict=True):
-        theirs = torchaudio.functional.phase_vocoder(spectrum, rate, advance)
-        expected = torch.istft(theirs, 512, 128, window=window)
-        whole = min(N, int(N / rate)) - 1024
-        torch.testing.assert_close(clip[:whole], expected[:whole], atol=2e-3, rtol=0)
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_half_have_a_gain_within_its_range(strength: float) -> None:
+    gains_db = np.array([view.gain_db for view in heard(strength)])
+    assert gains_db.min() == pytest.approx(-12 * strength, abs=strength)
+    assert gains_db.max() == pytest.approx(12 * strength, abs=strength)
+    assert np.mean(np.abs(gains_db) > 0.1) == pytest.approx(0.5, abs=0.11)
 
 
-def test_stretch_leaves_clips_at_rate_one_and_the_input_alone() -> None:
-    clips = noise(3)
-    kept = clips.clone()
-    stretched = stretch(clips, torch.tensor([1.0, 1.2, 1.0]))
-    assert torch.equal(stretched[[0, 2]], clips[[0, 2]])
-    assert torch.equal(clips, kept)
+@pytest.mark.parametrize(("strength", "least_db", "most_db"), [(0.5, 15, 25), (1.0, 10, 20), (1.5, 5, 15)])
+def test_half_have_noise_at_an_snr_of_its_range(strength: float, least_db: float, most_db: float) -> None:
+    snrs_db = np.array([view.snr_db for view in heard(strength)])
+    noisy = snrs_db < 30
+    assert noisy.mean() == pytest.approx(0.5, abs=0.11)
+    assert snrs_db[~noisy].min() > 40
+    assert snrs_db[noisy].min() == pytest.approx(least_db, abs=0.5)
+    assert snrs_db[noisy].max() == pytest.approx(most_db, abs=0.5)
 
 
-def test_stretch_by_almost_nothing_is_almost_nothing() -> None:
-    clips = noise(2)
-    torch.testing.assert_close(stretch(clips, torch.full((2,), 1 + 1e-7)), clips, atol=1e-3, rtol=0)
-
-
-def test_noise_lies_as_far_below_the_clip_as_asked() -> None:
-    clips, asked = noise(5) * torch.logspace(-3, 0, 5)[:, None], torch.tensor([5.0, 10.0, 15.0, 20.0, 25.0])
-    added = add_noise(clips, asked, generator(0)) - clips
-    measured = db(clips.square().mean(1) / added.square().mean(1))
-    torch.testing.assert_close(measured, asked, atol=0.1, rtol=0)
-
-
-def test_no_noise_at_infinity_and_none_on_silence() -> None:
-    clips = torch.cat([noise(1), torch.zeros(1, N)])
-    assert torch.equal(add_noise(clips, torch.tensor([torch.inf, 10.0]), generator(0)), clips)
-
-
-@pytest.mark.parametrize(("strength", "snr_db"), [(0.5, (15, 25)), (1.0, (10, 20)), (1.5, (5, 15))])
-def test_gain_noise_and_polarity_have_their_ranges_and_odds(strength: float, snr_db: tuple[float, float]) -> None:
-    """A constant stays one at any speed: its height in the middle tells gain and polarity, its scatter the noise."""
-    views = augment_batch(torch.full((300, RATE_HZ), 0.1), strength=strength, generator=generator(1, "odds"))
-    middle = views[:, 3_000:9_000]
-    height, scatter = middle.mean(1) / 0.1, middle.var(1)
-    gain_db, snr = 2 * db(height.abs()), db(views.square().mean(1) / scatter - 1)
-    noisy = snr < 40
-    assert gain_db.abs().max() == pytest.approx(12 * strength, rel=0.1)
-    assert snr[noisy].min() == pytest.approx(snr_db[0], abs=0.5)
-    assert snr[noisy].max() == pytest.approx(snr_db[1], abs=0.5)
-    shares = torch.stack([noisy, height > 0, gain_db.abs() > 0.2]).float().mean(1)
-    torch.testing.assert_close(shares, torch.full((3,), 0.5), atol=0.12, rtol=0)
+def test_half_are_inverted_whatever_else_befalls_them() -> None:
+    views = heard(1.0)
+    upright = np.array([view.upright for view in views])
+    louder = np.array([view.gain_db for view in views]) > 0.1
+    noisy = np.array([view.snr_db for view in views]) < 30
+    assert upright.mean() == pytest.approx(0.5, abs=0.11)
+    assert abs(np.corrcoef(upright, louder)[0, 1]) < 0.2
+    assert abs(np.corrcoef(upright, noisy)[0, 1]) < 0.2
 
 
 def test_no_strength_is_no_change() -> None:
-    clips = noise(2)
-    assert torch.equal(augment_batch(clips, strength=0.0, generator=generator(0)), clips)
-    np.testing.assert_array_equal(augment(clips[0].numpy(), strength=0.0, seed=(0, 1, 2)), clips[0].numpy())
+    np.testing.assert_array_equal(augment(noise(), strength=0.0, seed=(0, 1, 2)), noise())
 
 
-def test_one_clip_follows_from_its_seed_and_leaves_all_global_streams_alone() -> None:
-    clip = noise(1)[0].numpy()
-    states = random.getstate(), repr(np.random.get_state()), torch.random.get_rng_state()
-    first, again = (augment(clip, strength=1.0, seed=(0, 7, 3)) for _ in range(2))
+def test_one_clip_follows_from_its_seed_and_leaves_input_and_global_streams_alone() -> None:
+    clip = noise()
+    with global_streams_kept():
+        first, again = (augment(clip, strength=1.0, seed=(0, 7, 3)) for _ in range(2))
+        others = [augment(clip, strength=1.0, seed=(0, 7, place)) for place in range(4, 8)]
     np.testing.assert_array_equal(first, again)
-    others = [augment(clip, strength=1.0, seed=(0, 7, place)) for place in range(4, 8)]
-    assert len({other.tobytes() for other in [first, *others]}) == 5
-    assert (random.getstate(), repr(np.random.get_state())) == states[:2]
-    assert torch.equal(torch.random.get_rng_state(), states[2])
+    np.testing.assert_array_equal(clip, noise())
+    assert len({view.tobytes() for view in [first, *others]}) == 5
 
 
-def test_speeds_and_rates_of_strength_one_are_the_published_ones() -> None:
-    """Of a tone in a batch a third keeps its pitch, a third each is heard a tenth lower and higher."""
-    views = augment_batch(tone(1000).expand(90, N), strength=1.0, generator=generator(2, "speeds"))
-    heard = np.array([peak_hz(view) for view in views])
-    nearest = np.array([900, 1000, 1100])[np.abs(heard[:, None] - [900, 1000, 1100]).argmin(1)]
-    assert np.abs(heard - nearest).max() <= 2
-    assert all(0.2 < share < 0.47 for share in np.bincount(nearest)[[900, 1000, 1100]] / 90)
+def test_threads_at_once_hear_what_one_hears_after_the_other() -> None:
+    def view(place: int) -> Clip:
+        return augment(noise(), strength=STRENGTHS[place % 3], seed=(0, place))
+
+    alone = [view(place) for place in range(48)]
+    with global_streams_kept(), ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(view, range(48)))
+    np.testing.assert_array_equal(together, alone)
+
+
+def digest() -> str:
+    """Hash of eight views, among them all operations."""
+    views = [augment(noise(), strength=1.5, seed=(0, place)) for place in range(8)]
+    return sha256(np.stack(views).tobytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_another_process_hears_the_same() -> None:
+    command = [sys.executable, "-c", "from tests.test_waveform import digest; print(digest())"]
+    root = Path(__file__).resolve().parents[1]
+    theirs = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    assert theirs == digest()
 
 
 @pytest.mark.parametrize("n", [1, 100, 511, 5000])
 def test_clips_of_any_length_keep_it_and_stay_finite(n: int) -> None:
-    for seed in range(12):
-        augmented = augment(noise(1)[0, :n].numpy(), strength=1.5, seed=(seed,))
+    for place in range(12):
+        augmented = augment(noise(n), strength=1.5, seed=(place,))
         assert augmented.shape == (n,)
         assert augmented.dtype == np.float32
         assert np.isfinite(augmented).all()
 
 
 def test_silence_stays_silence() -> None:
-    assert not augment_batch(torch.zeros(8, N), strength=1.5, generator=generator(0)).any()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
-def test_cuda_hears_the_same_augmentation() -> None:
-    clips = noise(8)
-    on_gpu = augment_batch(clips.cuda(), strength=1.0, generator=generator(0)).cpu()
-    torch.testing.assert_close(on_gpu, augment_batch(clips, strength=1.0, generator=generator(0)), atol=1e-3, rtol=0)
+    silence = np.zeros(N, np.float32)
+    assert not any(augment(silence, strength=1.5, seed=(place,)).any() for place in range(12))

@@ -46,7 +46,7 @@ class Baseline(nn.Module):
         ]
         waveforms = torch.from_numpy(np.stack(heard)).to(self.speech.device)
         mel = log_mel(waveforms, n_samples=self.speech.front_end.n_samples)
-        return spectrogram.mask(mel, bands=round(27 * strength), frames=round(100 * strength), generator=source)
+        return spectrogram.mask(mel, bands=int(27 * strength), frames=int(100 * strength), generator=source)
 
     def after_step(self, _step: int) -> dict[str, float]:
         """Nothing follows the optimiser here."""
