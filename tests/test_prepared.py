@@ -324,7 +324,7 @@ except UserError as error:
 
 def test_a_store_that_takes_no_more_bytes_is_said_in_one_line_and_left_clean(root: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands in for the full disk: a write fails in the same place, for real."""
-    line = [sys.executable, "-c", ON_A_FULL_DISK, root, tmp_path]
+    line = [sys.executable, "-c", ON_A_FULL_DISK, str(root), str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.stdout == f"cannot write prepared audio to {tmp_path}/prepared: File too large\n"
     assert not list((tmp_path / "prepared").glob("emodb-*"))
