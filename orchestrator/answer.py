@@ -12,6 +12,7 @@ from orchestrator.rows import Candidate
 from orchestrator.table import as_markdown
 from orchestrator.tracking import Tracker, default_uri
 from search_spaces import Sweep
+from trainers.errors import UserError
 from trainers.methods.configs import FLOORS
 from trainers.protocols import Splits
 
@@ -34,6 +35,15 @@ class Answer:
     @cached_property
     def splits(self) -> Splits:
         return Splits(self.ground.protocol, self.ground.prepared, self.plan.cells[0].spec.lrl_folds)
+
+    def require_selector(self) -> None:
+        """UserError where a cell has no validation part to select on: no other language, or none that it is apart from."""
+        for spec in (cell.spec for cell in self.plan.cells):
+            parts = self.splits.of(spec.target, spec.fold).valid
+            if self.select_on not in parts:
+                raise UserError(
+                    f"--select-on {self.select_on} is not there for {spec.method}; it has: {', '.join(parts)}"
+                )
 
     @cached_property
     def names(self) -> dict[str, str]:

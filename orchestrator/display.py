@@ -2,11 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +17,21 @@ from rich.text import Text
 from orchestrator.board import Lease, Snapshot
 
 PLAIN_EVERY_S = 15.0
+
+
+@contextmanager
+def preparing(console: Console) -> Iterator[Callable[[str], None]]:
+    """Shows what is being prepared while it is; leaves one line with the time it took, if it took any."""
+    started, said = time.monotonic(), []
+    with console.status("looking at the recordings") as status:
+
+        def report(line: str) -> None:
+            said.append(line)
+            status.update(escape(line))
+
+        yield report
+    if said:
+        console.print(f"recordings and encoder prepared in {time.monotonic() - started:.0f} s")
 
 
 class Display:

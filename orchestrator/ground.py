@@ -49,9 +49,9 @@ def find(places: Places, report: Callable[[str], None]) -> Ground:
             f"protocol {protocol.name} needs recordings: --data ROOT or $SER_DATA; without: --protocol demo"
         )
     assert places.data is not None
+    corpora = _corpora(protocol, places.data, places.languages)
     folder = encoders.locate(places.encoder or DEFAULT_ENCODER)
     fingerprint = encoders.fingerprint(folder)
-    corpora = _corpora(protocol, places.data, places.languages)
     prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report)
     return Ground(protocol, prepared, folder, fingerprint)
 
@@ -101,11 +101,11 @@ def _missing(protocol: Protocol, root: Path, needed: list[str]) -> str:
 
 def _expected(name: str, root: Path) -> str:
     if name not in CORPORA:
-        return f"{name} (this version cannot read it yet)"
+        return f"{name} (expected at {root / name}; this version cannot read it yet)"
     return f"{name} (expected at {root / CORPORA[name].folder})"
 
 
-def data_root(given: str | None) -> Path | None:
-    """`--data`, else $SER_DATA, as an absolute path; None is the demo."""
-    named = given or os.environ.get("SER_DATA")
+def data_root(given: str | None, protocol: str | None) -> Path | None:
+    """`--data`, else $SER_DATA unless the demo was asked for by name, as an absolute path; None is the demo."""
+    named = given or (os.environ.get("SER_DATA") if protocol != DEMO else None)
     return Path(named).expanduser().resolve() if named else None

@@ -11,9 +11,6 @@ from orchestrator.engine import Outcome, run
 from orchestrator.tracking import Tracker
 from orchestrator.work import CellWork, summary
 
-FLOOR = -1
-"""In place of a configuration's number: floors belong to none, and no Tune trial mirrors them."""
-
 
 def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
     """Train the cells that the ledger lacks and mirror every result, old and new, to MLflow."""
@@ -38,12 +35,15 @@ def _cells(answer: Answer) -> list[Cell]:
     blocks = [(seed, fold) for seed in answer.plan.seeds for fold in answer.plan.folds]
     trained = [
         Cell(
-            cell.key, cell.configuration or 0, blocks.index((cell.spec.seed, cell.spec.fold)), cell.spec.target, payload
+            cell.key,
+            cell.configuration,
+            blocks.index((cell.spec.seed, cell.spec.fold)),
+            cell.spec.target,
+            cell.spec.as_dict(),
         )
         for cell in answer.plan.cells
-        for payload in (cell.spec.as_dict(),)
     ]
-    floors = [Cell(cell.key, FLOOR, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
+    floors = [Cell(cell.key, None, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
     return trained + floors
 
 

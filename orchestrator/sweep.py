@@ -10,6 +10,7 @@ from rich.console import Console
 import search_spaces
 from orchestrator import arguments, ground
 from orchestrator.answer import Answer, tell, tracker
+from orchestrator.display import preparing
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Request, plan
@@ -41,9 +42,15 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     sweep = search_spaces.load(asked.name)
     store = asked.store.expanduser().resolve()
     places = Places(
-        store, ground.data_root(asked.data), asked.encoder, asked.protocol, tuple(asked.languages), asked.max_bad
+        store,
+        ground.data_root(asked.data, asked.protocol),
+        asked.encoder,
+        asked.protocol,
+        tuple(asked.languages),
+        asked.max_bad,
     )
-    stood = ground.find(places, lambda line: out.print(line, markup=False))
+    with preparing(out) as report:
+        stood = ground.find(places, report)
     request = Request(
         tuple(asked.languages), tuple(asked.folds), tuple(asked.seeds), asked.lrl_folds, arguments.settings(asked)
     )
@@ -53,7 +60,9 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     if asked.dry_run:
         return 0
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
-    return _run(asked, out, Answer(sweep, stood, planned, ledger, asked.select_on, asked.tracking_uri, command))
+    answer = Answer(sweep, stood, planned, ledger, asked.select_on, asked.tracking_uri, command)
+    answer.require_selector()
+    return _run(asked, out, answer)
 
 
 def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:

@@ -48,7 +48,8 @@ PROTOCOLS = {
             front_end=FrontEnd(length_s=1.5),
             settings={
                 "steps": 100,
-                "epoch_steps": 25,
+                "epoch_steps": 50,
+                "views": 1,
                 "batch_size": 8,
                 "encoder_lr": 1e-3,
                 "warmup_steps": 10,
