@@ -1,0 +1,135 @@
+"""Whole runs on a real local Ray: the board is killed, a scheduler stops trials, a person presses Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from orchestrator import engine
+from orchestrator.board import Event, Snapshot
+from tests.noted_work import make_work, marked, notes, plan, until
+from trainers.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    ray.init(num_cpus=2, dashboard_host="127.0.0.1", log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class StopsSecond(FIFOScheduler):  # type: ignore[misc]
+    """Stops the trial of configuration 1 after its first block."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
+        second = trial.config["configuration"]["index"] == 1
+        return str(TrialScheduler.STOP if second else TrialScheduler.CONTINUE)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_a_run_survives_the_loss_of_its_board_and_leaves_nothing_in_its_scratch_folder(tmp_path: Path) -> None:
+    cells = plan(tmp_path / "log", blocks=4, configurations=2, seconds=0.3)
+    cells[3].payload["kills_board"] = True
+    told: list[Event] = []
+
+    def known() -> dict[str, Any]:
+        ended = {key for key, _ in notes(tmp_path / "log", "ended")}
+        return {key: {"valid_uar": 0.25} for key in ended}
+
+    outcome = engine.run(
+        cells, [{}, {}], make_work, scratch=tmp_path / "scratch", slots=2, known=known, on_event=told.append
+    )
+    assert (outcome.done, outcome.failed, outcome.interrupted) == (8, (), False)
+    assert Counter(event.key for event in told) == Counter(cell.key for cell in cells)
+    assert Counter(key for key, _ in notes(tmp_path / "log", "ended")) == Counter(cell.key for cell in cells)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_path: Path) -> None:
+    cells = plan(tmp_path / "log", blocks=12, configurations=2, seconds=1.0)
+    shots: list[Snapshot] = []
+    outcome = engine.run(
+        cells,
+        [{"tau": 0.9}, {"tau": 0.99}],
+        make_work,
+        scratch=tmp_path,
+        slots=2,
+        scheduler=StopsSecond(),
+        on_snapshot=shots.append,
+    )
+    ended = {key for key, _ in notes(tmp_path / "log", "ended")}
+    assert {f"b{block}c0" for block in range(12)} <= ended
+    assert shots[-1].withdrawn > 0
+    assert outcome.done == len(cells) - shots[-1].withdrawn == len(ended)
+
+
+def test_a_plan_that_is_done_needs_no_ray(tmp_path: Path) -> None:
+    cells = plan(tmp_path / "log", blocks=1, configurations=1)
+    outcome = engine.run(cells, [{}], make_work, scratch=tmp_path, known=lambda: {"b0c0": {"valid_uar": 0.5}})
+    assert outcome == engine.Outcome(0, (), False)
+
+
+def test_an_impossible_plan_is_refused_in_one_line(tmp_path: Path) -> None:
+    cells = plan(tmp_path / "log", blocks=1, configurations=2)
+    with pytest.raises(UserError, match="no cells"):
+        engine.run([], [], make_work, scratch=tmp_path)
+    with pytest.raises(UserError, match="slots is 0; it must be at least 1"):
+        engine.run(cells, [{}, {}], make_work, scratch=tmp_path, slots=0)
+    with pytest.raises(UserError, match="twice"):
+        engine.run([*cells, cells[0]], [{}, {}], make_work, scratch=tmp_path)
+    with pytest.raises(UserError, match=r"configurations \[2\]"):
+        engine.run(cells, [{}, {}, {}], make_work, scratch=tmp_path)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from orchestrator import engine
+from tests.noted_work import make_work, plan
+
+def say(snapshot):
+    print("running" if snapshot.running == 2 else "starting", flush=True)
+
+folder = Path(sys.argv[1])
+cells = plan(folder / "log", blocks=4, configurations=2, seconds=60.0)
+print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2, on_snapshot=say), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cells_at_their_next_step_and_leaves_within_10_s_without_a_trace(tmp_path: Path) -> None:
+    mark = f"foldwise-test-{os.getpid()}-{time.time_ns()}"
+    root = Path(__file__).parents[1]
+    surroundings = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        env={**surroundings, "MARK": mark, "PYTHONPATH": str(root)},
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert driver.stdout is not None
+    while driver.stdout.readline() != "running\n":
+        assert driver.poll() is None
+    assert len(marked(mark)) > 5
+    pressed_at = time.monotonic()
+    os.killpg(driver.pid, signal.SIGINT)
+    said, _ = driver.communicate(timeout=60.0)
+    assert time.monotonic() - pressed_at <= 10.0
+    assert said.splitlines()[-1] == "Outcome(done=0, failed=(), interrupted=True)"
+    assert len(notes(tmp_path / "log", "stopped")) == 2
+    until(lambda: not marked(mark), seconds=5.0)
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -1,0 +1,149 @@
+"""Two slots on a real local Ray: their processes are killed for good, and every cell is counted by the OS."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from orchestrator.board import Cell, Event, Snapshot
+from orchestrator.board_actor import start_board
+from orchestrator.slots import NodeSlots, Slots, share_out
+from tests.noted_work import RAISED, make_work, notes, until
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    ray.init(num_cpus=2, dashboard_host="127.0.0.1", log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@dataclass
+class Yard:
+    """Two living slots and a board that a test puts cells on."""
+
+    board: Any
+    log: Path
+    count: int = 0
+
+    def cell(self, configuration: int = 0, block: int = 0, **payload: Any) -> Cell:
+        self.count += 1
+        key = f"key{self.count}"
+        return Cell(key, configuration, block, None, {"key": key, "log": str(self.log), **payload})
+
+    def put(self, *cells: Cell) -> None:
+        ray.get(self.board.put.remote(list(cells), {}))
+
+    def snapshot(self) -> Snapshot:
+        snapshot: Snapshot = ray.get(self.board.poll.remote(0))[2]
+        return snapshot
+
+    def events(self, *cells: Cell) -> dict[str, Event]:
+        """How these cells ended, once all have; each ended once."""
+        until(lambda: self.snapshot().settled)
+        keys = {cell.key for cell in cells}
+        told = [event for event in ray.get(self.board.poll.remote(0))[1] if event.key in keys]
+        assert Counter(event.key for event in told) == Counter(keys)
+        return {event.key: event for event in told}
+
+
+@pytest.fixture(scope="module")
+def yard(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:  # noqa: ARG001
+    folder = tmp_path_factory.mktemp("yard")
+    board = start_board()
+    ray.get(board.put.remote([], {}))
+    crew = Slots(board, make_work, 2, 0.0, folder, print)
+    crew.tend()
+    yard = Yard(board, folder / "log")
+    until(lambda: len(yard.snapshot().slots) == 2)
+    yield yard
+    crew.closing = True
+    ray.get(board.close.remote())
+    crew.join(20.0)
+    ray.kill(board)
+
+
+@pytest.mark.slow
+def test_two_slots_share_the_cells_and_run_each_once(yard: Yard) -> None:
+    cells = [yard.cell(seconds=0.3) for _ in range(8)]
+    yard.put(*cells)
+    ended = yard.events(*cells)
+    pids = Counter(event.summary["pid"] for event in ended.values() if event.summary)
+    assert sorted(pids.values()) == [4, 4]
+    assert Counter(key for key, _ in notes(yard.log, "begun")) == Counter(cell.key for cell in cells)
+
+
+@pytest.mark.slow
+def test_progress_of_a_running_cell_is_to_be_seen(yard: Yard) -> None:
+    cell = yard.cell(seconds=3.0)
+    yard.put(cell)
+    until(lambda: any(lease and lease.key == cell.key and lease.step > 0 for lease in yard.snapshot().slots.values()))
+    assert {lease.phase for lease in yard.snapshot().slots.values() if lease} == {"sleeping"}
+    yard.events(cell)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cause", ["error", "user", "nan"])
+def test_a_cell_that_raises_fails_at_once_with_its_cause_and_the_slot_lives_on(yard: Yard, cause: str) -> None:
+    bad, good = yard.cell(raises=cause), yard.cell()
+    yard.put(bad, good)
+    ended = yard.events(bad, good)
+    assert ended[bad.key].cause == cause
+    assert str(RAISED[cause]()) in ended[bad.key].message
+    assert ("Traceback" in ended[bad.key].message) == (cause != "user")
+    assert ended[good.key].summary is not None
+    assert [key for key, _ in notes(yard.log, "begun")].count(bad.key) == 1
+
+
+@pytest.mark.slow
+def test_a_withdrawn_configuration_stops_and_the_other_goes_on(yard: Yard) -> None:
+    gone = [yard.cell(configuration=1, seconds=30.0) for _ in range(2)] + [yard.cell(configuration=1)]
+    stays = yard.cell(configuration=2)
+    yard.put(*gone, stays)
+    until(lambda: yard.snapshot().running == 2)
+    ray.get(yard.board.withdraw.remote(1))
+    assert yard.events(stays)[stays.key].summary is not None
+    assert {key for key, _ in notes(yard.log, "stopped")} == {cell.key for cell in gone[:2]}
+    assert gone[2].key not in [key for key, _ in notes(yard.log, "begun")]
+
+
+@pytest.mark.slow
+def test_an_idle_slot_that_was_killed_swallows_no_cell(yard: Yard) -> None:
+    first = yard.cell()
+    yard.put(first)
+    summary = yard.events(first)[first.key].summary
+    assert summary is not None
+    os.kill(summary["pid"], signal.SIGKILL)
+    cells = [yard.cell(seconds=0.1) for _ in range(4)]
+    yard.put(*cells)
+    assert all(event.summary for event in yard.events(*cells).values())
+
+
+@pytest.mark.slow
+def test_cells_of_a_worker_killed_on_the_way_are_counted_exactly_once(yard: Yard) -> None:
+    cells = [yard.cell(seconds=2.0) for _ in range(4)]
+    yard.put(*cells)
+    until(lambda: yard.snapshot().running == 2)
+    until(lambda: cells[0].key in [key for key, _ in notes(yard.log, "begun")])
+    os.kill(dict(notes(yard.log, "begun"))[cells[0].key], signal.SIGKILL)
+    assert all(event.summary for event in yard.events(*cells).values())
+    assert Counter(key for key, _ in notes(yard.log, "begun"))[cells[0].key] == 2
+
+
+def node(name: str, alive: bool = True, **resources: float) -> dict[str, Any]:
+    return {"NodeID": name, "Alive": alive, "Resources": resources}
+
+
+def test_slots_are_shared_out_by_gpu_else_by_cpu_up_to_the_limit() -> None:
+    nodes = [node("head", CPU=4), node("big", CPU=32, GPU=8), node("small", CPU=8, GPU=1), node("dead", False, GPU=8)]
+    assert share_out(nodes, None, 1.0) == [NodeSlots("big", 8, 4, 1.0), NodeSlots("small", 1, 8, 1.0)]
+    assert share_out(nodes, 3, 1.0) == [NodeSlots("big", 3, 10, 1.0)]
+    assert share_out(nodes[:1], None, 0.0) == [NodeSlots("head", 4, 1, 0.0)]
+    assert share_out(nodes[:1], 2, 0.0) == [NodeSlots("head", 2, 2, 0.0)]
+    assert share_out(nodes[:1], 2, 1.0) == []
