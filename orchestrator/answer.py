@@ -37,7 +37,7 @@ class Answer:
         return Splits(self.ground.protocol, self.ground.prepared, self.plan.cells[0].spec.lrl_folds)
 
     def require_selector(self) -> None:
-        """UserError where a cell has no validation part to select on: no other language, or none that it is apart from."""
+        """UserError where a cell has no validation part to select on."""
         for spec in (cell.spec for cell in self.plan.cells):
             parts = self.splits.of(spec.target, spec.fold).valid
             if self.select_on not in parts:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trainers.corpora.prepared import Prepared
-
 from orchestrator.ground import Ground
 from search_spaces import Sweep
+from trainers.corpora.prepared import Prepared
 from trainers.errors import unknown
 from trainers.methods.configs import FLOORS, TARGETED, FloorConfig
 from trainers.protocols import FOLDS, Splits

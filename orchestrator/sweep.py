@@ -98,8 +98,8 @@ def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: L
     training, front_end = spec.training, spec.front_end
     out.print(
         f"protocol {stood.protocol.name}: trains on {', '.join(stood.protocol.high)}, transfers to "
-        f"{', '.join(planned.languages)} ({spec.lrl_folds} folds); {training.steps} steps of batch {training.batch_size}, "
-        f"{front_end.length_s:g} s clips"
+        f"{', '.join(planned.languages)} ({spec.lrl_folds} folds); "
+        f"{training.steps} steps of batch {training.batch_size}, {front_end.length_s:g} s clips"
     )
     done = len(ledger.done({cell.key for cell in planned.cells}))
     floors = len(ledger.done({cell.key for cell in planned.floors}))
