@@ -1,13 +1,13 @@
 """sweep × corpora -> cells, in the order in which they are worth having."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from orchestrator.ground import Ground
 from search_spaces import Sweep
 from trainers.corpora.prepared import Prepared
-from trainers.errors import unknown
+from trainers.errors import UserError, unknown
 from trainers.methods.configs import FLOORS, TARGETED, FloorConfig
 from trainers.protocols import FOLDS, Splits
 from trainers.spec import CellSpec, Training
@@ -64,13 +64,16 @@ class Plan:
 
 
 def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
-    """Expand a sweep; UserError where a language, fold or setting is not there or out of range."""
+    """Expand a sweep; UserError where a language, fold or setting is not there or out of range, where the user sets
+    what the sweep varies, and where two configurations would be the same training."""
     splits = Splits(ground.protocol, ground.prepared, request.lrl_folds)
     languages = _chosen("language", request.languages, splits.languages)
     folds = _chosen("fold", request.folds, tuple(range(FOLDS)))
-    seeds = request.seeds or sweep.seeds
+    seeds = tuple(dict.fromkeys(request.seeds or sweep.seeds))
     configurations = tuple(_configurations(sweep))
-    draft = Draft(_template(sweep, ground, request), splits, ground.prepared)
+    _require_unswept(configurations, request.settings)
+    template = _template(sweep, ground, request.lrl_folds)
+    draft = Draft(template, _settings(template, ground, request), splits, ground.prepared)
     targets: tuple[str | None, ...] = languages if sweep.method in TARGETED else (None,)
     cells = tuple(
         draft.cell(configuration, target, fold, seed)
@@ -79,6 +82,7 @@ def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
         for target in targets
         for configuration in configurations
     )
+    _require_apart(configurations, cells)
     floors = tuple(draft.floor(method, fold) for fold in folds for method in FLOORS)
     return Plan(name, configurations, cells, floors, languages, folds, seeds)
 
@@ -97,27 +101,47 @@ def _configurations(sweep: Sweep) -> Iterator[Configuration]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)
 
 
-def _template(sweep: Sweep, ground: Ground, request: Request) -> CellSpec:
-    """The sweep's cell without a place: defaults, then the protocol's settings, then the user's."""
-    bare = CellSpec(
+def _require_unswept(configurations: Sequence[Configuration], settings: Mapping[str, Any]) -> None:
+    swept = sorted(set(settings) & {name for one in configurations for name in one.values})
+    if swept:
+        raise UserError(f"{swept[0]} is an axis of this sweep and cannot be set beside it")
+
+
+def _require_apart(configurations: Sequence[Configuration], cells: Sequence[PlannedCell]) -> None:
+    first: dict[str, int | None] = {}
+    for cell in cells:
+        other = first.setdefault(cell.key, cell.configuration)
+        if other != cell.configuration:
+            names = [configurations[number or 0].name for number in (other, cell.configuration)]
+            raise UserError(f"two configurations are the same training: {names[0]} and {names[1]}")
+
+
+def _template(sweep: Sweep, ground: Ground, lrl_folds: str) -> CellSpec:
+    """The sweep's cell without a place and with nobody else's settings."""
+    return CellSpec(
         method=sweep.method,
         config=sweep.config,
         training=sweep.training,
         front_end=ground.protocol.front_end,
         protocol=ground.protocol.name,
-        lrl_folds=request.lrl_folds,
+        lrl_folds=lrl_folds,
         target=None,
         fold=0,
         seed=0,
         encoder_fingerprint=ground.encoder_fingerprint,
         data_fingerprint="",
     )
-    known = bare.settings()
-    protocols = {name: value for name, value in ground.protocol.settings.items() if name in known}
-    return bare.configured({**protocols, **request.settings})
+
+
+def _settings(template: CellSpec, ground: Ground, request: Request) -> dict[str, Any]:
+    """Every setting: the sweep's, then the protocol's where the method has such a one, then the user's."""
+    own = template.settings()
+    protocols = {name: value for name, value in ground.protocol.settings.items() if name in own}
+    return {**own, **protocols, **request.settings}
 
 
 @dataclass
@@ -125,18 +149,20 @@ class Draft:
     """Puts the template of a sweep into its places."""
 
     template: CellSpec
+    settings: Mapping[str, Any]
     splits: Splits
     prepared: Prepared
     _fingerprints: dict[tuple[str | None, int], str] = field(default_factory=dict)
 
     def cell(self, configuration: Configuration, target: str | None, fold: int, seed: int) -> PlannedCell:
-        configured = self.template.configured(configuration.values)
+        configured = self.template.configured({**self.settings, **configuration.values})
         return self._placed(configured, configuration.number, target, fold, seed)
 
     def floor(self, method: str, fold: int) -> PlannedCell:
         """The floors share the front end, and nothing else, with the sweep's cells."""
         bare = replace(self.template, method=method, config=FloorConfig(), training=Training(steps=1))
-        return self._placed(bare, None, None, fold, 0)
+        front_end = {name: self.settings[name] for name in asdict(self.template.front_end)}
+        return self._placed(bare.configured(front_end), None, None, fold, 0)
 
     def _placed(
         self, spec: CellSpec, configuration: int | None, target: str | None, fold: int, seed: int

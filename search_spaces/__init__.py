@@ -32,21 +32,31 @@ class Sweep:
 
     def grid(self) -> list[dict[str, Any]]:
         """Every point of the grid as {setting: value}, in the order of the axes."""
+        swept = [name for axis in self.axes for name in _names(axis)]
+        for name in swept:
+            if swept.count(name) > 1:
+                raise UserError(f"{name} is in two axes: {', '.join(map(repr, self.axes))}")
         columns = [[_named(axis, value) for value in _values(axis, space)] for axis, space in self.axes.items()]
         return [{name: value for part in point for name, value in part.items()} for point in product(*columns)]
 
 
 def _values(axis: str, space: Any) -> list[Any]:
-    if isinstance(space, Mapping) and set(space) == {"grid_search"}:
-        return list(space["grid_search"])
-    raise UserError(f"axis {axis!r} is {space!r}; it must be tune.grid_search([...])")
+    grid = isinstance(space, Mapping) and set(space) == {"grid_search"}
+    values = list(space["grid_search"]) if grid else []
+    if values:
+        return values
+    raise UserError(f"axis {axis!r} is {space!r}; it must be tune.grid_search([...]) with at least one value")
+
+
+def _names(axis: str) -> list[str]:
+    return [name.strip() for name in axis.split(",")]
 
 
 def _named(axis: str, value: Any) -> dict[str, Any]:
-    names = [name.strip() for name in axis.split(",")]
+    names = _names(axis)
     values = value if len(names) > 1 else (value,)
-    if len(values) != len(names):
-        raise UserError(f"axis {axis!r} has {len(names)} settings, but its point {value!r} has {len(values)}")
+    if not isinstance(values, tuple | list) or len(values) != len(names):
+        raise UserError(f"axis {axis!r} has the point {value!r}; it must be a tuple of {len(names)} values")
     return dict(zip(names, values, strict=True))
 
 
@@ -76,4 +86,5 @@ def _module(name: str) -> ModuleType:
     except UserError:
         raise
     except Exception as error:  # whatever a user's own file may raise
-        raise UserError(f"search_spaces/{name}.py does not load: {type(error).__name__}: {error}") from error
+        said = str(error).strip().partition("\n")[0]
+        raise UserError(f"search_spaces/{name}.py does not load: {type(error).__name__}: {said}") from error

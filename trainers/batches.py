@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainers.audio.draws import generator
 from trainers.corpora.utterance import EMOTIONS
+from trainers.errors import UserError
 
 
 def distinct(pool: Tensor, count: int, source: torch.Generator) -> Tensor:
@@ -17,11 +18,17 @@ def distinct(pool: Tensor, count: int, source: torch.Generator) -> Tensor:
 
 
 class Balanced:
-    """Labelled batches with equally many clips of each emotion (Gong et al. 2025 §2.2)."""
+    """Labelled batches with equally many clips of each emotion (Gong et al. 2025 §2.2).
+
+    UserError where an emotion has no clip to train on.
+    """
 
     def __init__(self, indices: Tensor, labels: Tensor, batch_size: int, seed: int) -> None:
         self.pools = [indices[labels == label] for label in range(len(EMOTIONS))]
         self.each, self.seed = batch_size // len(EMOTIONS), seed
+        for emotion, pool in zip(EMOTIONS, self.pools, strict=True):
+            if not len(pool):
+                raise UserError(f"no labelled clip to train on is {emotion}; every batch needs all four emotions")
 
     def draw(self, step: int) -> Tensor:
         """The (batch,) utterance indices of this step, class by class."""

@@ -18,15 +18,15 @@ from trainers import encoders, floors
 from trainers.audio.draws import stable_seed
 from trainers.audio.front_end import FrontEnd
 from trainers.batches import Balanced, TwoSources
-from trainers.corpora import CORPORA
+from trainers.corpora import corpus_named
 from trainers.corpora.prepared import Prepared, prepare
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.baseline import Baseline
 from trainers.methods.byol import Byol
-from trainers.methods.configs import FLOORS, BaselineConfig, ByolConfig
-from trainers.protocols import Split, Splits, protocol_named
+from trainers.methods.configs import FLOORS, TARGETED, BaselineConfig, ByolConfig
+from trainers.protocols import Protocol, Split, Splits, protocol_named
 from trainers.result import Result
 from trainers.spec import CODE_VERSION, CellSpec
 from trainers.speech import Speech
@@ -92,6 +92,7 @@ def run(
     Stopped when told to stop (training continues from its checkpoint next time), FloatingPointError on NaN.
     """
     started = time.perf_counter()
+    _require_place(spec)
     splits = workspace.splits(spec.protocol, spec.lrl_folds)
     split = splits.of(spec.target, spec.fold)
     _require_match(spec, split, workspace)
@@ -104,6 +105,13 @@ def run(
     result.versions.update(versions(workspace.device))
     result.seconds["total"] = time.perf_counter() - started
     return result
+
+
+def _require_place(spec: CellSpec) -> None:
+    if spec.method in TARGETED and spec.target is None:
+        raise UserError(f"method {spec.method} hears a target language; name one as target")
+    if spec.method not in TARGETED and spec.target is not None:
+        raise UserError(f"method {spec.method} hears no target language; target must be null, not {spec.target!r}")
 
 
 def _require_match(spec: CellSpec, split: Split, workspace: Workspace) -> None:
@@ -235,12 +243,19 @@ def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
     folder = encoders.locate(encoder)
     blank = {"encoder_fingerprint": encoders.fingerprint(folder), "data_fingerprint": ""}
     spec = CellSpec.from_dict({**blank, **values})
-    here = [name for name in protocol_named(spec.protocol).corpora if (data / CORPORA[name].folder).is_dir()]
-    workspace = Workspace(prepare(data, here, store, report=_tell), folder, store)
+    _require_place(spec)
+    corpora = _corpora(protocol_named(spec.protocol), data)
+    workspace = Workspace(prepare(data, corpora, store, report=_tell), folder, store)
     split = workspace.splits(spec.protocol, spec.lrl_folds).of(spec.target, spec.fold)
     if not spec.data_fingerprint:
         spec = replace(spec, data_fingerprint=split.fingerprint(workspace.prepared))
     return run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))
+
+
+def _corpora(protocol: Protocol, data: Path) -> list[str]:
+    """The protocol's corpora without the target languages that are not there; UserError from `prepare` for others."""
+    absent = {name for name in protocol.low if not (data / corpus_named(name).folder).is_dir()}
+    return [name for name in protocol.corpora if name not in absent]
 
 
 def _tell(line: str) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from trainers.audio.front_end import FrontEnd
-from trainers.corpora import CORPORA
+from trainers.corpora import corpus_named
 from trainers.corpora.folds import Fold, high_resource_folds, low_resource_folds
 from trainers.corpora.prepared import Prepared
 from trainers.errors import UserError, unknown
@@ -81,8 +81,9 @@ class Split:
     """What one cell hears, as utterance ids. Nothing of `valid` or `test` is in `labelled` or `unlabelled`.
 
     `labelled`: high-resource clips whose labels are trained on. `unlabelled`: the target language's clips, by
-    language, whose labels are not looked at. `valid`: selector -> clips. `test`: language -> clips of this fold.
-    `whole`: language -> all its clips, where the cell trains on none of them.
+    language, whose labels are not looked at. `valid`: selector -> clips. `test`: language (of a corpus that is only
+    tested on: the corpus's name) -> clips of this fold. `whole`: language -> all its clips, where the cell trains on
+    none of them.
     """
 
     labelled: tuple[str, ...]
@@ -116,16 +117,16 @@ class Splits:
     def __init__(self, protocol: Protocol, prepared: Prepared, lrl_folds: str = "speaker") -> None:
         if lrl_folds not in LRL_FOLDS:
             raise unknown("kind of folds", lrl_folds, LRL_FOLDS)
+        here = {name: [u for u in prepared.utterances if u.corpus == name] for name in protocol.corpora}
         self.speakers = {utterance.id: utterance.speaker for utterance in prepared.utterances}
-        present = {utterance.corpus for utterance in prepared.utterances}
-        of = {name: [u for u in prepared.utterances if u.corpus == name] for name in protocol.corpora}
-        self.high = {CORPORA[name].language: high_resource_folds(name, of[name]) for name in protocol.high}
-        self.low = {
-            CORPORA[name].language: low_resource_folds(name, of[name], kind=lrl_folds)
-            for name in protocol.low
-            if name in present
-        }
-        self.held_out = {CORPORA[name].language: tuple(u.id for u in of[name]) for name in protocol.held_out}
+        low = [name for name in protocol.low if here[name]]
+        _require_names_apart(protocol, low)
+        self.high = {name: high_resource_folds(name, here[name]) for name in protocol.high}
+        self.low = {_language(name): low_resource_folds(name, here[name], kind=lrl_folds) for name in low}
+        self.held_out = {name: tuple(clip.id for clip in here[name]) for name in protocol.held_out}
+        for name, clips in self.held_out.items():
+            if not clips:
+                raise UserError(f"protocol {protocol.name} tests on {name}, of which no clip is here")
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -134,8 +135,8 @@ class Splits:
 
     @property
     def held_out_languages(self) -> tuple[str, ...]:
-        """Tested languages that are no target: "does English hold?"."""
-        return tuple(dict.fromkeys((*self.high, *self.held_out)))
+        """Names of the tests that are no target's: "does English hold?"."""
+        return tuple(dict.fromkeys((*map(_language, self.high), *self.held_out)))
 
     @cached_property
     def shared_speakers(self) -> frozenset[str]:
@@ -158,20 +159,39 @@ class Splits:
         valid = {"hrl": _joined(part.valid for part in high)}
         if target is not None and others:
             valid["other-languages"] = _joined(others)
-        test = {name: self.low[name][fold].test for name in tested}
+        low = {name: self.low[name][fold].test for name in tested}
         return _without_overlap(
             Split(
                 labelled=_joined(part.train for part in high),
                 unlabelled={} if target is None else {target: self.low[target][fold].train},
                 valid=valid,
-                test={**test, **{name: folds[fold].test for name, folds in self.high.items()}, **self.held_out},
+                test={**low, **self._high_tests(fold), **self.held_out},
                 whole={name: _whole(self.low[name]) for name in tested} if target is None else {},
             )
         )
 
+    def _high_tests(self, fold: int) -> dict[str, tuple[str, ...]]:
+        """High-resource language -> this fold's test clips, of all its corpora."""
+        tests: dict[str, tuple[str, ...]] = {}
+        for name, folds in self.high.items():
+            tests[_language(name)] = tests.get(_language(name), ()) + folds[fold].test
+        return tests
+
     def unlabelled(self, language: str, fold: int) -> tuple[str, ...]:
         """The training clips of a low-resource fold (the floor "own statistics" needs those of every language)."""
         return self.low[language][fold].train
+
+
+def _language(corpus: str) -> str:
+    return corpus_named(corpus).language
+
+
+def _require_names_apart(protocol: Protocol, low: Sequence[str]) -> None:
+    """A part is named by its language, of held-out corpora by the corpus; one name for two would lose one of them."""
+    names = [*map(_language, low), *dict.fromkeys(map(_language, protocol.high)), *protocol.held_out]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"protocol {protocol.name} has two tests of the name {name!r}")
 
 
 def _joined(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

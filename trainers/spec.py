@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError, require, unknown
 from trainers.methods.configs import CONFIGS, ByolConfig, MethodConfig
 from trainers.schedules import matched_tau
+from trainers.settings import fitted
 
 CODE_VERSION = 1
 """Raised by hand whenever the same spec would train to other numbers; old results then stay, under their old keys."""
@@ -70,6 +71,12 @@ class CellSpec:
     code_version: int = CODE_VERSION
 
     def __post_init__(self) -> None:
+        if self.method not in CONFIGS:
+            raise unknown("method", self.method, CONFIGS)
+        if type(self.config) is not CONFIGS[self.method]:
+            raise UserError(
+                f"method {self.method} has a {type(self.config).__name__}; it takes a {CONFIGS[self.method].__name__}"
+            )
         if isinstance(self.config, ByolConfig) and self.config.tau_horizon == "matched":
             for tau in (self.config.tau, *self.config.passive_taus):
                 matched_tau(tau, self.training.steps)
@@ -80,11 +87,15 @@ class CellSpec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CellSpec":
         """The spec that `as_dict` (or its JSON) describes; UserError where a field is missing, unknown or bad."""
-        if values.get("method") not in CONFIGS:
-            raise unknown("method", values.get("method"), CONFIGS)
-        parts = {"config": CONFIGS[values["method"]], "training": Training, "front_end": FrontEnd}
-        built = {name: _build(kind, values.get(name, {})) for name, kind in parts.items()}
-        spec: CellSpec = _build(cls, {**values, **built})
+        if not isinstance(values, Mapping):
+            raise UserError(f"a cell is {values!r}; it must be an object of CellSpec's fields")
+        method = values.get("method")
+        if not isinstance(method, str) or method not in CONFIGS:
+            raise unknown("method", method, CONFIGS)
+        parts = {"config": CONFIGS[method], "training": Training, "front_end": FrontEnd}
+        built = {name: _build(kind, name, values.get(name, {})) for name, kind in parts.items()}
+        plain = {name: value for name, value in values.items() if name not in parts}
+        spec: CellSpec = _build(cls, "cell", plain, built)
         return spec
 
     def key(self) -> str:
@@ -100,39 +111,28 @@ class CellSpec:
         """The same cell with settings replaced by name; UserError names the settings there are."""
         changed: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
-            part, old = self._place_of(name)
-            changed.setdefault(part, {})[name] = _fitted(name, old, value)
+            part = self._place_of(name)
+            changed.setdefault(part, {})[name] = fitted(type(getattr(self, part)), name, value)
         return replace(self, **{part: replace(getattr(self, part), **new) for part, new in changed.items()})
 
-    def _place_of(self, name: str) -> tuple[str, Any]:
-        """Which part of the spec holds a setting, and its value there."""
+    def _place_of(self, name: str) -> str:
+        """Which part of the spec holds a setting."""
         for part in ("config", "training", "front_end"):
-            values = asdict(getattr(self, part))
-            if name in values:
-                return part, values[name]
+            if any(known.name == name for known in fields(getattr(self, part))):
+                return part
         raise unknown(f"setting of {self.method}", name, self.settings())
 
 
-def _fitted(name: str, old: Any, value: Any) -> Any:
-    """`value` in the type that the setting has; lists become tuples, whole floats integers."""
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(old, bool) or value is None or old is None or isinstance(value, type(old)):
-        return value
-    if isinstance(old, float) and isinstance(value, int):
-        return float(value)
-    if isinstance(old, int) and isinstance(value, float) and value.is_integer():
-        return int(value)
-    raise UserError(f"{name} is {value!r}; it must be a {type(old).__name__} such as {old!r}")
-
-
-def _build(kind: Any, values: Mapping[str, Any]) -> Any:
+def _build(kind: Any, what: str, values: Any, built: Mapping[str, Any] | None = None) -> Any:
+    """A dataclass from plain values, each in its field's type, and from parts that are built already."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{what} is {values!r}; it must be an object of {kind.__name__}'s fields")
     known = {field.name for field in fields(kind)}
     for name in values:
         if name not in known:
             raise unknown(f"field of {kind.__name__}", name, known)
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        return kind(**plain)
-    except TypeError as error:
-        raise UserError(f"{kind.__name__}: {error}") from error
+    needed = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
+    missing = sorted(needed - set(values) - set(built or {}))
+    if missing:
+        raise UserError(f"{what} lacks {', '.join(missing)}")
+    return kind(**{name: fitted(kind, name, value) for name, value in values.items()}, **(built or {}))

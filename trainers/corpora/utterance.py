@@ -55,7 +55,6 @@ class Corpus:
 
     `parse` gets the path below `folder` and answers with labels, with the reason for leaving the file out, or None
     where the name is not one of this corpus at all (a stray file, which is reported too).
-    `speaker_disjoint_folds` is False where no balanced speaker-disjoint folds exist (URDU); every table then says so.
     """
 
     name: str

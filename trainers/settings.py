@@ -1,0 +1,74 @@
+"""A value in the type that its setting declares: what a command line, a sweep or a JSON file gives is checked here."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from trainers.errors import UserError
+
+
+def fitted(kind: type, name: str, value: Any) -> Any:
+    """`value` as field `name` of the dataclass `kind` has it, so that 1 and 1.0 name the same cell.
+
+    Whole floats become integers, integers floats, lists tuples. UserError for any other type (true is no number)
+    and for NaN and infinity.
+    """
+    plain, optional = _declared(kind)[name]
+    if optional and value is None:
+        return None
+    rule, fit = _TYPES[plain]
+    found = fit(value)
+    if found is None:
+        raise UserError(f"{name} is {value!r}; it must be {rule}{' or none' if optional else ''}")
+    return found
+
+
+@cache
+def _declared(kind: type) -> Mapping[str, tuple[Any, bool]]:
+    """Each field's type without None, and whether None is allowed beside it."""
+    hints = get_type_hints(kind)
+    return {name: (_without_none(hint), NoneType in get_args(hint)) for name, hint in hints.items()}
+
+
+def _without_none(hint: Any) -> Any:
+    rest = [choice for choice in get_args(hint) if choice is not NoneType]
+    return rest[0] if len(rest) == 1 and NoneType in get_args(hint) else hint
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    if number is None or not number.is_integer():
+        return None
+    return int(value) if isinstance(value, Integral) else int(number)
+
+
+def _numbers(value: Any) -> tuple[float, ...] | None:
+    found = [_number(each) for each in value] if isinstance(value, list | tuple) else [None]
+    numbers = tuple(number for number in found if number is not None)
+    return numbers if len(numbers) == len(found) else None
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    return lambda value: value if isinstance(value, kind) else None
+
+
+_TYPES: Mapping[Any, tuple[str, Callable[[Any], Any]]] = {
+    bool: ("true or false", _exactly(bool)),
+    int: ("a whole number", _whole),
+    float: ("a finite number", _number),
+    str: ("text", _exactly(str)),
+    tuple[float, ...]: ("a list of finite numbers", _numbers),
+}
