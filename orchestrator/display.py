@@ -17,6 +17,8 @@ from rich.text import Text
 from orchestrator.board import Lease, Snapshot
 
 PLAIN_EVERY_S = 15.0
+QUIET_FOR_S = 60.0
+"""Off a terminal a line is said when cells have come back, at most this often, or when nothing was said for so long."""
 
 
 @contextmanager
@@ -42,7 +44,7 @@ class Display:
         self.console = console or Console(file=sys.stderr)
         self.live = Live(console=self.console, transient=True) if self.console.is_terminal else None
         self.started = time.monotonic()
-        self.said_at, self.said_done = self.started, -1
+        self.said_at, self.said_done = self.started, 0
 
     def __enter__(self) -> Self:
         if self.live:
@@ -61,7 +63,8 @@ class Display:
             self.live.update(self._picture(snapshot))
             return
         now = time.monotonic()
-        if snapshot.done != self.said_done and now - self.said_at >= PLAIN_EVERY_S:
+        patience_s = QUIET_FOR_S if snapshot.done == self.said_done else PLAIN_EVERY_S
+        if now - self.said_at >= patience_s:
             self.say(self._line(snapshot))
             self.said_at, self.said_done = now, snapshot.done
 
@@ -86,17 +89,24 @@ class Display:
 
     def _picture(self, snapshot: Snapshot) -> RenderableType:
         total = self.already + snapshot.done + snapshot.running + snapshot.waiting + snapshot.failed
+        whole = Table.grid()
+        whole.add_row(Text(self._line(snapshot)))
+        whole.add_row(ProgressBar(total=max(total, 1), completed=self.already + snapshot.done, width=60))
         slots = Table.grid(padding=(0, 2))
         for name, lease in snapshot.slots.items():
             slots.add_row(Text(f"slot {name}"), *self._doing(lease))
-        bar = ProgressBar(total=max(total, 1), completed=self.already + snapshot.done, width=60)
-        return Group(Text(self._line(snapshot)), bar, slots)
+        return Group(whole, slots)
 
     def _doing(self, lease: Lease | None) -> tuple[RenderableType, RenderableType, RenderableType]:
         if lease is None:
             return Text("waits"), Text(""), Text("")
         bar = ProgressBar(total=1.0, completed=_share(lease), width=20)
         return Text(self.names.get(lease.key, lease.key[:12])), bar, Text(f"{lease.phase} {lease.step}/{lease.steps}")
+
+
+def screen() -> Console:
+    """Where results go: as wide as the terminal, or wide enough for any table where there is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 220)
 
 
 def _share(lease: Lease) -> float:

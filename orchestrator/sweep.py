@@ -10,7 +10,7 @@ from rich.console import Console
 import search_spaces
 from orchestrator import arguments, ground
 from orchestrator.answer import Answer, tell, tracker
-from orchestrator.display import preparing
+from orchestrator.display import preparing, screen
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Request, plan
@@ -34,7 +34,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
-    out = Console(soft_wrap=True, highlight=False)
+    out = screen()
     if asked.list:
         for name, question in search_spaces.questions():
             out.print(f"[bold]{name}[/bold]  {question}")
