@@ -6,7 +6,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -215,7 +215,7 @@ def versions(device: torch.device) -> dict[str, str]:
     return {"torch": torch.__version__, "python": python, "device": device.type, "processor": processor}
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """`python -m trainers.cell SPEC.json --data ROOT --encoder DIR`: train one cell, without Ray, and print its result.
 
     A spec without fingerprints takes those of the speech and the encoder that it is given.
@@ -225,7 +225,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument("--encoder", required=True, help="Whisper checkpoint: folder or Hugging Face name")
     parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of prepared audio and checkpoints")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     try:
         result = _alone(asked.spec, asked.data, asked.encoder, asked.store)
     except UserError as error:

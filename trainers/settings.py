@@ -39,6 +39,8 @@ def _without_none(hint: Any) -> Any:
 
 
 def _number(value: Any) -> float | None:
+    if type(value) is float:  # nearly always, and asking numbers' abstract classes is slow
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
@@ -49,6 +51,8 @@ def _number(value: Any) -> float | None:
 
 
 def _whole(value: Any) -> int | None:
+    if type(value) is int:
+        return value
     number = _number(value)
     if number is None or not number.is_integer():
         return None

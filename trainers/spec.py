@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 from trainers.audio.front_end import FrontEnd
@@ -127,12 +128,18 @@ def _build(kind: Any, what: str, values: Any, built: Mapping[str, Any] | None = 
     """A dataclass from plain values, each in its field's type, and from parts that are built already."""
     if not isinstance(values, Mapping):
         raise UserError(f"{what} is {values!r}; it must be an object of {kind.__name__}'s fields")
-    known = {field.name for field in fields(kind)}
+    known, needed = _fields(kind)
     for name in values:
         if name not in known:
             raise unknown(f"field of {kind.__name__}", name, known)
-    needed = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
     missing = sorted(needed - set(values) - set(built or {}))
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")
     return kind(**{name: fitted(kind, name, value) for name, value in values.items()}, **(built or {}))
+
+
+@cache
+def _fields(kind: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of all fields, and of those without a default."""
+    needed = (field.name for field in fields(kind) if field.default is field.default_factory is MISSING)
+    return frozenset(field.name for field in fields(kind)), frozenset(needed)

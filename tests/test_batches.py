@@ -1,0 +1,95 @@
+"""Which clips a step trains on: balance, distinct clips, halves, and nothing but (seed, step) decides."""
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from trainers.batches import Balanced, TwoSources, distinct
+from trainers.corpora.utterance import EMOTIONS
+from trainers.errors import UserError
+
+NUMBERS = torch.arange(1000, 1200)
+LABELS = torch.tensor([0] * 20 + [1] * 100 + [2] * 50 + [3] * 30)
+HIGH, LOW = torch.arange(0, 90), torch.arange(500, 540)
+
+
+def balanced(seed: int = 0, batch_size: int = 64) -> Balanced:
+    return Balanced(NUMBERS, LABELS, batch_size, seed)
+
+
+def labels_of(drawn: Tensor) -> list[int]:
+    return [int(LABELS[number - 1000]) for number in drawn.tolist()]
+
+
+@pytest.mark.parametrize("step", [0, 1, 4999])
+def test_a_batch_of_64_has_16_different_clips_of_each_emotion(step: int) -> None:
+    drawn = balanced().draw(step)
+    assert Counter(labels_of(drawn)) == dict.fromkeys(range(4), 16)
+    assert len(set(drawn.tolist())) == 64
+
+
+def test_an_unlabelled_batch_is_half_high_and_half_low_resource_with_no_clip_twice() -> None:
+    drawn = TwoSources(HIGH, LOW, 64, 0).draw(3).tolist()
+    assert set(drawn[:32]) <= set(HIGH.tolist())
+    assert set(drawn[32:]) <= set(LOW.tolist())
+    assert len(set(drawn)) == 64
+
+
+def test_batches_are_told_by_seed_and_step_alone() -> None:
+    forwards = [balanced().draw(step).tolist() for step in range(20)]
+    one = balanced()
+    backwards = []
+    for step in reversed(range(20)):
+        torch.rand(5)  # global random state must not matter
+        backwards.append(one.draw(step).tolist())
+    assert backwards[::-1] == forwards
+    pairs = TwoSources(HIGH, LOW, 16, 0)
+    assert torch.equal(pairs.draw(7), TwoSources(HIGH, LOW, 16, 0).draw(7))
+
+
+def test_other_steps_and_other_seeds_draw_other_clips() -> None:
+    drawn = {tuple(balanced(seed).draw(step).tolist()) for seed in range(4) for step in range(4)}
+    assert len(drawn) == 16
+    pairs = {tuple(TwoSources(HIGH, LOW, 16, seed).draw(step).tolist()) for seed in range(4) for step in range(4)}
+    assert len(pairs) == 16
+
+
+def test_a_drawn_batch_that_is_changed_in_place_does_not_change_the_next_draw() -> None:
+    one = balanced()
+    wanted = one.draw(0).clone()
+    one.draw(0).zero_()
+    assert torch.equal(one.draw(0), wanted)
+
+
+def test_every_clip_is_drawn_about_equally_often() -> None:
+    one = balanced()
+    heard = Counter(number for step in range(400) for number in one.draw(step).tolist() if number < 1020)
+    assert len(heard) == 20
+    expected = 400 * 16 / 20  # hypergeometric: sd of a clip's count is √(400 · .8 · .2) = 8
+    assert all(abs(count - expected) < 5 * 8 for count in heard.values())
+
+
+@given(st.integers(1, 40), st.integers(1, 100))
+def test_a_small_pool_gives_each_member_equally_often_within_one(size: int, count: int) -> None:
+    pool = torch.arange(size) + 7
+    drawn = Counter(distinct(pool, count, torch.Generator().manual_seed(0)).tolist())
+    assert sum(drawn.values()) == count
+    assert set(drawn) <= set(pool.tolist())
+    assert max(drawn.values()) == -(-count // size)
+    assert min(drawn.get(member, 0) for member in pool.tolist()) == count // size
+
+
+def test_a_batch_larger_than_a_class_repeats_its_clips_evenly() -> None:
+    few = Balanced(torch.arange(8), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]), 64, 0).draw(0)
+    assert Counter(few.tolist()) == dict.fromkeys(range(8), 8)
+
+
+@pytest.mark.parametrize("emotion", range(4))
+def test_an_emotion_without_clips_is_named(emotion: int) -> None:
+    here = LABELS != emotion
+    with pytest.raises(UserError, match=f"no labelled clip to train on is {EMOTIONS[emotion]}"):
+        Balanced(NUMBERS[here], LABELS[here], 64, 0)
