@@ -1,9 +1,13 @@
 """Where the real speech and the real encoder lie; tests that need them skip where they are absent."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from orchestrator.ground import Ground
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -24,6 +28,20 @@ def data_root() -> Path:
 def encoder_dir() -> Path:
     """Folder with Whisper tiny.en's encoder."""
     return _present(SHARED / "models" / "whisper-tiny.en-encoder")
+
+
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of its own for `demo_ground`; the demo's recordings lie in `demo/data`, its encoder in `demo/encoder`."""
+    return tmp_path_factory.mktemp("demo_store")
+
+
+@pytest.fixture(scope="session")
+def demo_ground(demo_store: Path) -> "Ground":
+    """The built-in demo, synthesised and prepared once for all tests; takes about ten seconds."""
+    from orchestrator.ground import Places, find
+
+    return find(Places(demo_store, None, None, None), lambda _: None)
 
 
 def _present(folder: Path) -> Path:

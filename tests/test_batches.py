@@ -90,6 +90,6 @@ def test_a_batch_larger_than_a_class_repeats_its_clips_evenly() -> None:
 
 @pytest.mark.parametrize("emotion", range(4))
 def test_an_emotion_without_clips_is_named(emotion: int) -> None:
-    here = LABELS != emotion
+    here = torch.ne(LABELS, emotion)
     with pytest.raises(UserError, match=f"no labelled clip to train on is {EMOTIONS[emotion]}"):
         Balanced(NUMBERS[here], LABELS[here], 64, 0)
