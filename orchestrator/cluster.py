@@ -25,8 +25,11 @@ QUIET: Mapping[str, str] = {
 }
 """Ray's own settings: what Tune writes is disposable (the ledger is the truth), and our terminal is not Ray's."""
 
-ALONE: Mapping[str, str] = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
-"""For a Ray of our own on this machine: nobody takes it away, so one process less looks out for that."""
+ALONE: Mapping[str, str] = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine away: a process less to start
+    "RAY_raylet_start_wait_time_s": "120",  # a machine that is busy takes longer than Ray's 30 s
+}
+"""For a Ray of our own on this machine."""
 
 RAY_THREAD = "ray"
 """How the names of our threads begin that are inside Ray."""
@@ -100,13 +103,19 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals over; to be called again after `ray.init`, which puts a SIGTERM handler of its own."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before.setdefault(number, signal.getsignal(number))
+                signal.signal(number, self._note)
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not through a signal."""

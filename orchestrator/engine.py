@@ -19,8 +19,6 @@ from orchestrator.worker import Work
 from trainers.errors import UserError
 
 POLL_S = 0.2
-PATIENCE_S = 60.0
-"""Seconds without a slot after which the user is told what is missing."""
 GRACE_S = 4.0
 """Seconds that running cells have, after an interrupt, to reach their next epoch."""
 TUNE_GRACE_S = 10.0
@@ -64,6 +62,7 @@ def run(
     on_notice: Callable[[str], None] = _ignore,
     scheduler: Any = None,
     searcher: Any = None,
+    patience_s: float = 60.0,
 ) -> Outcome:
     """Work off `cells`, the most urgent first, and mirror each configuration to a Tune trial.
 
@@ -71,8 +70,10 @@ def run(
     writes there is removed at the end. `slots`: None is one per GPU, or one per CPU where there is no GPU.
     `gpus_per_cell`: None is 1 where there are GPUs, else 0. `known`: results that the ledger has, read at the start
     and whenever the board had to be built anew; `score` reads a summary's validation UAR. In snapshots `done` counts
-    what this run did. The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at
-    once. UserError where the plan is empty or contradicts itself; RuntimeError where slots keep ending.
+    what this run did; `patience_s` without a slot are followed by a notice of what is missing.
+
+    The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
+    where the plan is empty or contradicts itself; RuntimeError where slots keep ending.
     """
     _check(cells, configurations, slots)
     before = known()
@@ -80,13 +81,14 @@ def run(
         return Outcome(0, (), False)
     watch = Watch(on_event, on_snapshot, on_notice)
     with Signals() as signals, _scratch_in(scratch) as folder, connected(slots) as own_ray:
+        signals.listen()
         board = start_board()
         gpus = float(resources().get("GPU", 0) >= 1) if gpus_per_cell is None else gpus_per_cell
         crew = Slots(board, make_work, slots, gpus, folder, on_notice)
         mirror = Mirror(
             lambda: tune_configurations(board, configurations, score, folder, scheduler=scheduler, searcher=searcher)
         )
-        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, told=set(before))
+        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, patience_s, set(before))
         try:
             return engine.work()
         finally:
@@ -129,6 +131,7 @@ class _Engine:
     known: Callable[[], Mapping[str, Summary]]
     watch: Watch
     signals: Signals
+    patience_s: float
     told: set[str]
     done: int = 0
     failed: list[Event] = field(default_factory=list)
@@ -234,12 +237,12 @@ class _Engine:
         now = time.monotonic()
         if snapshot.slots:
             self.warned_at = now
-        elif now - self.warned_at > PATIENCE_S:
+        elif now - self.warned_at > self.patience_s:
             self.warned_at = now
             need = describe({"CPU": 1, "GPU": self.crew.gpus_per_cell})
             have, free = describe(resources()), describe(resources(free=True))
             why = f"; a slot died of {snapshot.trouble}" if snapshot.trouble else ""
             self.watch.on_notice(
-                f"{snapshot.waiting} cells wait and no slot has come for {PATIENCE_S:.0f} s: a slot needs {need}; "
+                f"{snapshot.waiting} cells wait and no slot has come for {self.patience_s:.0f} s: a slot needs {need}; "
                 f"the cluster has {have}, of which {free} are free{why}"
             )

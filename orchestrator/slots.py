@@ -84,7 +84,7 @@ class Slots:
 
     def end(self) -> None:
         """End all trainers at once, also those that still wait for a GPU."""
-        for controller in ray.get(self.board.controllers.remote(), timeout=2.0):
+        for controller in ray.get(self.board.controllers.remote(), timeout=3.0):
             ray.kill(controller)
 
     def _keep(self, share: NodeSlots) -> None:

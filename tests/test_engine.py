@@ -16,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from orchestrator import engine
 from orchestrator.board import Event, Snapshot
+from orchestrator.trial import mean_of_blocks, valid_uar
 from tests.noted_work import make_work, marked, notes, plan, until
 from trainers.errors import UserError
 
@@ -75,6 +76,35 @@ def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_pa
     assert outcome.done == len(cells) - shots[-1].withdrawn == len(ended)
 
 
+class EnoughError(Exception):
+    """Ends a run that would wait for ever."""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_when_no_slot_can_come_the_user_is_told_what_is_missing(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def hear(text: str) -> None:
+        said.append(text)
+        raise EnoughError
+
+    cells = plan(tmp_path / "log", blocks=1, configurations=3)
+    with pytest.raises(EnoughError):
+        engine.run(
+            cells, [{}] * 3, make_work, scratch=tmp_path, slots=2, gpus_per_cell=1.0, on_notice=hear, patience_s=1.0
+        )
+    assert said == [
+        "3 cells wait and no slot has come for 1 s: a slot needs 1 CPU, 1 GPU; "
+        "the cluster has 2 CPU, 0 GPU, of which 2 CPU, 0 GPU are free"
+    ]
+
+
+def test_a_trial_weighs_every_block_the_same() -> None:
+    blocks = [({"valid_uar": 0.2}, {"valid_uar": 0.4}), ({"valid_uar": 0.9},)]
+    assert mean_of_blocks(blocks, valid_uar) == pytest.approx((0.3 + 0.9) / 2)
+
+
 def test_a_plan_that_is_done_needs_no_ray(tmp_path: Path) -> None:
     cells = plan(tmp_path / "log", blocks=1, configurations=1)
     outcome = engine.run(cells, [{}], make_work, scratch=tmp_path, known=lambda: {"b0c0": {"valid_uar": 0.5}})
@@ -108,8 +138,19 @@ print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2
 """
 
 
+def interrupt(driver: int, number: signal.Signals) -> None:
+    """Ctrl-C in a terminal reaches the whole process group, `kill` the driver alone."""
+    if number is signal.SIGINT:
+        os.killpg(driver, number)
+    else:
+        os.kill(driver, number)
+
+
 @pytest.mark.slow
-def test_ctrl_c_stops_cells_at_their_next_step_and_leaves_within_10_s_without_a_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_cells_at_their_next_step_and_leaves_within_10_s_without_a_trace(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     mark = f"foldwise-test-{os.getpid()}-{time.time_ns()}"
     root = Path(__file__).parents[1]
     surroundings = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
@@ -126,7 +167,7 @@ def test_ctrl_c_stops_cells_at_their_next_step_and_leaves_within_10_s_without_a_
         assert driver.poll() is None
     assert len(marked(mark)) > 5
     pressed_at = time.monotonic()
-    os.killpg(driver.pid, signal.SIGINT)
+    interrupt(driver.pid, number)
     said, _ = driver.communicate(timeout=60.0)
     assert time.monotonic() - pressed_at <= 10.0
     assert said.splitlines()[-1] == "Outcome(done=0, failed=(), interrupted=True)"
