@@ -1,7 +1,8 @@
 """Runs what a plan lacks: cells to the engine, results to MLflow, progress to the person who waits."""
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.answer import Answer
@@ -15,19 +16,63 @@ from orchestrator.work import CellWork, summary
 def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
     """Train the cells that the ledger lacks and mirror every result, old and new, to MLflow."""
     before = _known(answer)
-    with Display(answer.names, len(before)) as display, ThreadPoolExecutor(1, "mlflow") as mirror:
-        mirror.submit(_mirror_known, before.keys(), answer, tracker)
-        return run(
+    with Display(answer.names, len(before)) as display, ThreadPoolExecutor(1, "mlflow") as beside:
+        mirror = Mirror(answer, tracker, display, beside)
+        mirror.send_known(before.keys())
+        outcome = run(
             _cells(answer),
             [dict(configuration.values) for configuration in answer.plan.configurations],
             CellWork(answer.ground.prepared.paths, answer.ground.encoder_folder, answer.ledger.store, answer.select_on),
             scratch=answer.ledger.store / "ray",
             slots=slots,
             known=lambda: _known(answer),
-            on_event=lambda event: _told(event, answer, tracker, display, mirror),
+            on_event=mirror.told,
             on_snapshot=display.show,
             on_notice=display.say,
         )
+        beside.shutdown(cancel_futures=outcome.interrupted)  # what is not sent now is sent next time
+    return outcome
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Sends results to MLflow in a thread of its own, beside the run."""
+
+    answer: Answer
+    tracker: Tracker
+    display: Display
+    beside: ThreadPoolExecutor
+
+    def told(self, event: Event) -> None:
+        """A cell's end: a failure is said at once, a result sent."""
+        if event.summary is None:
+            name = self.answer.names[event.key]
+            self.display.say(f"failed: {name} ({event.cause}): {event.message.strip().splitlines()[-1]}")
+        else:
+            self._submit(self._send, event.key)
+
+    def send_known(self, keys: Iterable[str]) -> None:
+        """Send what MLflow lacks of the results that were there before."""
+        self._submit(self._send_missing, frozenset(keys))
+
+    def _submit(self, task: Callable[..., None], *arguments: object) -> None:
+        self.beside.submit(task, *arguments).add_done_callback(self._say_error)
+
+    def _say_error(self, future: Future[None]) -> None:
+        if not future.cancelled() and (error := future.exception()):
+            self.display.say(f"MLflow lacks a result: {type(error).__name__}: {error}")
+
+    def _send_missing(self, keys: frozenset[str]) -> None:
+        for configuration in self.answer.plan.configurations:
+            own = {cell.key for cell in self.answer.plan.of(configuration.number)} & keys
+            for key in own - self.tracker.logged(configuration.name, own):
+                self._send(key)
+
+    def _send(self, key: str) -> None:
+        configuration = self.answer.configuration_of(key)
+        result = self.answer.ledger.read(key)
+        if configuration is not None and result is not None:
+            self.tracker.log(result, configuration.name)
 
 
 def _cells(answer: Answer) -> list[Cell]:
@@ -51,26 +96,3 @@ def _known(answer: Answer) -> dict[str, Mapping[str, Any]]:
     """The finished cells with what the board may know of them."""
     found = {cell.key: answer.ledger.light(cell.key) for cell in answer.plan.cells + answer.plan.floors}
     return {key: summary(result, answer.select_on) for key, result in found.items() if result is not None}
-
-
-def _told(event: Event, answer: Answer, tracker: Tracker, display: Display, mirror: ThreadPoolExecutor) -> None:
-    """A cell's end: failures are said at once, results mirrored beside the run."""
-    if event.summary is None:
-        display.say(f"failed: {answer.names[event.key]} ({event.cause}): {event.message.strip().splitlines()[-1]}")
-    else:
-        mirror.submit(_mirror, event.key, answer, tracker)
-
-
-def _mirror_known(keys: Iterable[str], answer: Answer, tracker: Tracker) -> None:
-    """Send what MLflow lacks of the results that were there before."""
-    for configuration in answer.plan.configurations:
-        own = {cell.key for cell in answer.plan.of(configuration.number)} & set(keys)
-        for key in own - tracker.logged(configuration.name, own):
-            _mirror(key, answer, tracker)
-
-
-def _mirror(key: str, answer: Answer, tracker: Tracker) -> None:
-    configuration = answer.configuration_of(key)
-    result = answer.ledger.read(key)
-    if configuration is not None and result is not None:
-        tracker.log(result, configuration.name)

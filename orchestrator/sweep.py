@@ -31,6 +31,9 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before or after the engine, which has a handler of its own
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _main(asked: argparse.Namespace, words: list[str] | None) -> int:

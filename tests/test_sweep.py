@@ -49,7 +49,7 @@ def cells(store: Path) -> dict[str, str]:
 
 def table(printed: str) -> list[str]:
     """The lines of the table, without the count of openings, which grows."""
-    lines = printed[printed.index("configuration") :].splitlines()
+    lines = printed[printed.index("valid UAR") :].splitlines()
     return [line.rstrip() for line in lines if "opened" not in line]
 
 
