@@ -30,14 +30,15 @@ def percent(value: Mean | None) -> str:
 def render(comparison: Comparison) -> Group:
     """For a rich console: one entry of three lines (UAR, F1, accuracy) per configuration, notes below."""
     table = Table(title=f"{comparison.sweep}: {TITLE}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("configuration")
-    for heading in ("valid UAR", "test"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in _places(comparison):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("configuration", no_wrap=True)
+    table.add_column("valid UAR", justify="right")
+    table.add_column("test", justify="right", no_wrap=True)
+    for heading in _places(comparison):  # on a narrow terminal a mean stands above its sd, and nothing is cut off
+        table.add_column(heading, justify="right")
     for part in _parts(comparison):
         for row in part:
-            table.add_row(*_cells(comparison, row))
+            for line in _cells(comparison, row):
+                table.add_row(*line)
         table.add_section()
     reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
     return Group(table, *(Text(f"· {line}") for line in (*reasons, *comparison.notes)))
@@ -79,11 +80,13 @@ def _measured(comparison: Comparison, row: Row) -> list[Measures | None]:
     return [*tested, row.macro, *(row.test.get(name) for name in comparison.held_out)]
 
 
-def _cells(comparison: Comparison, row: Row) -> list[str | Text]:
+def _cells(comparison: Comparison, row: Row) -> Iterator[list[str | Text]]:
+    """A line for each score; the first one also names the configuration and its validation UAR."""
     chosen = comparison.verdict is not None and row is comparison.verdict.winner
     name = f"{row.name} ◄ chosen" if chosen else row.name if row.complete else f"{row.name} ({row.done}/{row.planned})"
-    scores = ["\n".join(percent(_pick(place, key)) for key in MEASURES) for place in _measured(comparison, row)]
-    return [Text(name), percent(row.valid), "\n".join(MEASURE_NAMES.values()), *scores]
+    for key in MEASURES:
+        first = [Text(name), percent(row.valid)] if key == MEASURES[0] else [Text(), ""]
+        yield [*first, MEASURE_NAMES[key], *(percent(_pick(place, key)) for place in _measured(comparison, row))]
 
 
 def _flat(comparison: Comparison, row: Row) -> list[str]:
