@@ -85,8 +85,9 @@ def _cells(comparison: Comparison, row: Row) -> Iterator[list[str | Text]]:
     chosen = comparison.verdict is not None and row is comparison.verdict.winner
     name = f"{row.name} ◄ chosen" if chosen else row.name if row.complete else f"{row.name} ({row.done}/{row.planned})"
     for key in MEASURES:
-        first = [Text(name), percent(row.valid)] if key == MEASURES[0] else [Text(), ""]
-        yield [*first, MEASURE_NAMES[key], *(percent(_pick(place, key)) for place in _measured(comparison, row))]
+        scores = [percent(_pick(place, key)) for place in _measured(comparison, row)]
+        heads = key == MEASURES[0]
+        yield [Text(name if heads else ""), percent(row.valid) if heads else "", MEASURE_NAMES[key], *scores]
 
 
 def _flat(comparison: Comparison, row: Row) -> list[str]:

@@ -175,7 +175,7 @@ def test_a_cell_that_fails_is_told_with_its_cause_and_never_falls_out_of_a_mean(
     audio.write_bytes(b"\xff" * audio.stat().st_size)  # every sample is NaN now, which no check of sizes sees
     failed = sweep(tmp_path, "baseline", "--folds", "0", "--steps", "4", "--slots", "1")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert "nan: " in failed.stdout
+    assert "user: prepared audio of demo_home/" in failed.stdout
     assert "baseline: incomplete" in failed.stdout
     assert "no configuration is complete, so none is chosen" in failed.stdout
     assert "Traceback" not in failed.stdout + failed.stderr

@@ -11,6 +11,7 @@ from trainers.audio.front_end import SAMPLE_RATE_HZ, FrontEnd, bounds, hear
 from trainers.audio.log_mel import HOP, log_mel
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS
+from trainers.errors import UserError
 
 CACHE_BYTES = 2 * 1024**3
 """Log-mels that never change (no random crop) are kept up to this size, then computed anew each time."""
@@ -49,8 +50,14 @@ class Speech:
     def _heard(self, number: int, start: float | None) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         samples = self.prepared.samples(number)
         if number not in self._bounds:
+            self._require_sound(number, samples)
             self._bounds[number] = bounds(samples, self.front_end.trim_db)
         return hear(samples, self.front_end, edges=self._bounds[number], start=start)
+
+    def _require_sound(self, number: int, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+        if not np.isfinite(samples).all():
+            name = self.prepared.utterances[number].id
+            raise UserError(f"prepared audio of {name} is damaged (NaN); delete <store>/prepared, it is made anew")
 
     def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """(n, 80, frames) log-mels; those of fixed crops are computed once."""
