@@ -10,7 +10,7 @@ from trainers.corpora.prepared import Prepared
 from trainers.errors import UserError, unknown
 from trainers.methods.configs import FLOORS, TARGETED, FloorConfig
 from trainers.protocols import FOLDS, Splits
-from trainers.spec import CellSpec, Training
+from trainers.spec import CellSpec, Training, code_version
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def _template(sweep: Sweep, ground: Ground, lrl_folds: str) -> CellSpec:
     """The sweep's cell without a place and with nobody else's settings."""
     return CellSpec(
         method=sweep.method,
+        code_version=code_version(sweep.method),
         config=sweep.config,
         training=sweep.training,
         front_end=ground.protocol.front_end,
@@ -160,7 +161,13 @@ class Draft:
 
     def floor(self, method: str, fold: int) -> PlannedCell:
         """The floors share the front end, and nothing else, with the sweep's cells."""
-        bare = replace(self.template, method=method, config=FloorConfig(), training=Training(steps=1))
+        bare = replace(
+            self.template,
+            method=method,
+            config=FloorConfig(),
+            training=Training(steps=1),
+            code_version=code_version(method),
+        )
         front_end = {name: self.settings[name] for name in asdict(self.template.front_end)}
         return self._placed(bare.configured(front_end), None, None, fold, 0)
 

@@ -136,9 +136,17 @@ def test_a_cell_without_target_tests_every_language_and_all_of_each_beside_the_f
 # --- more corpora of one language
 
 
-def test_a_held_out_corpus_of_the_high_resource_language_keeps_its_own_test() -> None:
+@pytest.fixture
+def bela_in_homes_language(monkeypatch: pytest.MonkeyPatch) -> Unheard:
+    """The demo, if the people of two of its corpora spoke one language."""
+    monkeypatch.setitem(CORPORA, "demo_bela", replace(CORPORA["demo_bela"], language="demo-home"))
+    made = (replace(c, language="demo-home") if c.corpus == "demo_bela" else c for c in unheard_demo().utterances)
+    return Unheard(tuple(made))
+
+
+def test_a_held_out_corpus_of_the_high_resource_language_keeps_its_own_test(bela_in_homes_language: Unheard) -> None:
     """As RAVDESS beside MSP-Podcast and IEMOCAP in gong2025, all English."""
-    english = replace_language("demo_bela", "demo-home")
+    english = bela_in_homes_language
     splits = Splits(Protocol("made-up", ("demo_home",), ("demo_arda",), ("demo_bela",)), english.prepared)
     split = splits.of("demo-arda", 0)
     assert splits.held_out_languages == ("demo-home", "demo_bela")
@@ -156,9 +164,8 @@ def test_two_high_resource_corpora_are_both_trained_validated_and_tested_on() ->
     assert set(split.test) == {"demo-arda", "demo-home", "demo-bela"}
 
 
-def test_two_high_resource_corpora_of_one_language_share_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CORPORA, "demo_bela", replace(CORPORA["demo_bela"], language="demo-home"))
-    speech = replace_language("demo_bela", "demo-home")
+def test_two_high_resource_corpora_of_one_language_share_its_test(bela_in_homes_language: Unheard) -> None:
+    speech = bela_in_homes_language
     splits = Splits(Protocol("made-up", ("demo_home", "demo_bela"), ("demo_arda",)), speech.prepared)
     split = splits.of("demo-arda", 1)
     assert splits.held_out_languages == ("demo-home",)
@@ -167,16 +174,10 @@ def test_two_high_resource_corpora_of_one_language_share_its_test(monkeypatch: p
         require_tested_once(splits, speech, target)
 
 
-def test_two_tests_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CORPORA, "demo_bela", replace(CORPORA["demo_bela"], language="demo-home"))
-    speech = replace_language("demo_bela", "demo-home")
+def test_two_tests_of_one_name_are_refused(bela_in_homes_language: Unheard) -> None:
+    speech = bela_in_homes_language
     with pytest.raises(UserError, match="protocol made-up has two tests of the name 'demo-home'"):
         Splits(Protocol("made-up", ("demo_home",), ("demo_arda", "demo_bela")), speech.prepared)
-
-
-def replace_language(corpus: str, language: str) -> Unheard:
-    speech = unheard_demo()
-    return Unheard(tuple(replace(c, language=language) if c.corpus == corpus else c for c in speech.utterances))
 
 
 # --- what is refused
@@ -211,7 +212,7 @@ def test_a_corpus_that_this_version_cannot_read_is_named() -> None:
 
 def test_an_utterance_that_is_trained_and_tested_on_is_refused() -> None:
     twice = Protocol("made-up", ("demo_home",), ("demo_arda",), ("demo_home",))
-    with pytest.raises(UserError, match=r"\d+ clips of test/demo_home are trained on too, 'demo_home/F01_"):
+    with pytest.raises(UserError, match=r"\d+ clips of test/demo_home are trained on too, 'demo_home/F03_"):
         Splits(twice, unheard_demo().prepared).of("demo-arda", 0)
 
 

@@ -13,7 +13,7 @@ from tests.synthetic_results import baseline_spec, floor_spec, spec
 from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError
 from trainers.methods.configs import CONFIGS, BaselineConfig, ByolConfig
-from trainers.spec import CODE_VERSION, CellSpec, Training
+from trainers.spec import CODE_VERSION, CellSpec, Training, code_version
 
 OTHER: dict[str, Any] = {
     "tau": 0.99,
@@ -247,3 +247,10 @@ def test_a_method_refuses_another_methods_settings() -> None:
     with pytest.raises(UserError, match="unknown method 'bylo'; there are: baseline, byol"):
         replace(spec(), method="bylo")
     assert isinstance(spec().config, ByolConfig)
+
+
+def test_json_without_a_code_version_takes_that_of_its_method() -> None:
+    for known in (spec(), floor_spec("nuisance_only")):
+        values = known.as_dict()
+        del values["code_version"]
+        assert CellSpec.from_dict(values).code_version == code_version(known.method)

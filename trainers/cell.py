@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ from trainers.methods.byol import Byol
 from trainers.methods.configs import FLOORS, TARGETED, BaselineConfig, ByolConfig
 from trainers.protocols import Protocol, Split, Splits, protocol_named
 from trainers.result import Result
-from trainers.spec import CODE_VERSION, CellSpec
+from trainers.spec import CellSpec, code_version
 from trainers.speech import Speech
 
 __all__ = ["Stopped", "Workspace", "run"]
@@ -115,8 +116,8 @@ def _require_place(spec: CellSpec) -> None:
 
 
 def _require_match(spec: CellSpec, split: Split, workspace: Workspace) -> None:
-    if spec.code_version != CODE_VERSION:
-        raise UserError(f"the cell is of training code {spec.code_version}; this is {CODE_VERSION}")
+    if spec.code_version != code_version(spec.method):
+        raise UserError(f"the cell is of training code {spec.code_version}; this is {code_version(spec.method)}")
     if split.fingerprint(workspace.prepared) != spec.data_fingerprint:
         raise UserError(f"the speech here is not that of cell {spec.key()[:12]}: audio, labels or folds differ")
     if workspace.encoder_fingerprint != spec.encoder_fingerprint:
@@ -236,10 +237,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
-    try:
-        values = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as JSON: {error}") from error
+    values = _read(file)
     folder = encoders.locate(encoder)
     blank = {"encoder_fingerprint": encoders.fingerprint(folder), "data_fingerprint": ""}
     spec = CellSpec.from_dict({**blank, **values})
@@ -250,6 +248,16 @@ def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
     if not spec.data_fingerprint:
         spec = replace(spec, data_fingerprint=split.fingerprint(workspace.prepared))
     return run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{file} holds {values!r}; it must hold an object of CellSpec's fields")
+    return values
 
 
 def _corpora(protocol: Protocol, data: Path) -> list[str]:
