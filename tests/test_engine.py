@@ -28,7 +28,7 @@ def local_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-class StopsSecond(FIFOScheduler):  # type: ignore[misc]
+class StopsSecond(FIFOScheduler):
     """Stops the trial of configuration 1 after its first block."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
@@ -67,7 +67,7 @@ def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_pa
         make_work,
         scratch=tmp_path,
         slots=2,
-        scheduler=StopsSecond(),
+        scheduler=StopsSecond(),  # type: ignore[no-untyped-call]
         on_snapshot=shots.append,
     )
     ended = {key for key, _ in notes(tmp_path / "log", "ended")}
