@@ -77,11 +77,15 @@ def _corpora(protocol: Protocol, root: Path, languages: tuple[str, ...]) -> tupl
     if not root.is_dir():
         raise UserError(f"data root {str(root)!r} is not a folder")
     absent = tuple(name for name in protocol.corpora if not _present(name, root))
-    spared = {name for name in absent if name in protocol.low and languages and CORPORA[name].language not in languages}
+    spared = {name for name in absent if name in protocol.low and languages and _language(name) not in languages}
     needed = [name for name in absent if name not in spared]
     if needed:
         raise UserError(_missing(protocol, root, needed))
     return tuple(name for name in protocol.corpora if name not in spared)
+
+
+def _language(name: str) -> str | None:
+    return CORPORA[name].language if name in CORPORA else None
 
 
 def _present(name: str, root: Path) -> bool:

@@ -129,9 +129,13 @@ def test_a_folder_without_a_usable_encoder_is_named_in_one_line(tiny: Path, tmp_
         (tmp_path / file.name).write_bytes(file.read_bytes())
     break_it(tmp_path)
     with pytest.raises(UserError, match=message) as raised:
-        fingerprint(folder := locate(str(tmp_path)))
-        load_whisper(folder)
+        _opened(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def _opened(folder: Path) -> None:
+    fingerprint(locate(str(folder)))
+    load_whisper(folder)
 
 
 def test_a_folder_that_is_not_there_is_named() -> None:

@@ -108,7 +108,7 @@ class Split:
 
 def _facts(member: str, prepared: Prepared) -> list[str]:
     utterance = prepared.utterances[prepared.index[member]]
-    return [member, prepared.fingerprints[member], utterance.emotion, utterance.speaker]
+    return [member, prepared.fingerprints[member], utterance.emotion, utterance.speaker, utterance.gender]
 
 
 class Splits:
