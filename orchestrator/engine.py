@@ -153,6 +153,7 @@ class _Engine:
         return Outcome(self.done, tuple(self.failed), self.interrupted_at is not None)
 
     def _work_off(self) -> None:
+        self.crew.tend()  # first: slots take longest to come, and meanwhile the board starts
         self._put(again=False)
         while not self._over(snapshot := self._poll()):
             self._heed_signals()

@@ -88,13 +88,13 @@ class Slots:
             ray.kill(controller)
 
     def _keep(self, share: NodeSlots) -> None:
-        ends = 0
+        ends = finished = 0
         while not self.closing:
-            before = self._finished()
             why = self._fit(share, f"{share.node_id[:8]}-{time.time_ns()}")
             if self.closing:
                 return
-            ends = 1 if self._finished() > before else ends + 1
+            before, finished = finished, self._finished()
+            ends = 1 if finished > before else ends + 1
             if ends >= HOPELESS:
                 self.error = RuntimeError(f"the slots of node {share.node_id[:8]} ended {ends} times: {why}")
                 return

@@ -308,6 +308,12 @@ def test_of_two_processes_at_once_one_decodes_and_both_have_it(root: Path, tmp_p
     assert sum("storing" in each for each in said) == 1
 
 
+def test_a_process_that_ends_right_after_opening_prepared_audio_ends_well(root: Path, tmp_path: Path) -> None:
+    """pyarrow's reading threads made every second such process abort at its exit."""
+    line = [sys.executable, "-c", PREPARES, str(root), str(tmp_path)]
+    assert [subprocess.run(line, stdout=subprocess.DEVNULL, check=False).returncode for _ in range(6)] == [0] * 6
+
+
 ON_A_FULL_DISK = """
 import resource, sys
 from pathlib import Path

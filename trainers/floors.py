@@ -20,7 +20,7 @@ from trainers.evaluation import BATCH, Evaluation, Predictions, group, parts
 from trainers.protocols import Splits
 from trainers.result import Result
 from trainers.spec import CellSpec
-from trainers.speech import Speech, level_and_silence
+from trainers.speech import Speech, level_and_silence, require_sound
 
 INVERSE_PENALTY = 0.01
 """C of the logistic regression on embeddings; class-balanced, on standardised features."""
@@ -64,7 +64,9 @@ class Nuisances:
         """(n, 4): level in dB, leading and trailing silence and duration in seconds."""
         for name in ids:
             if name not in self._known:
-                self._known[name] = level_and_silence(self.prepared.samples(self.prepared.index[name]))
+                samples = self.prepared.samples(self.prepared.index[name])
+                require_sound(name, samples)
+                self._known[name] = level_and_silence(samples)
         return np.array([self._known[name] for name in ids])
 
 

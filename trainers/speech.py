@@ -50,14 +50,9 @@ class Speech:
     def _heard(self, number: int, start: float | None) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         samples = self.prepared.samples(number)
         if number not in self._bounds:
-            self._require_sound(number, samples)
+            require_sound(self.prepared.utterances[number].id, samples)
             self._bounds[number] = bounds(samples, self.front_end.trim_db)
         return hear(samples, self.front_end, edges=self._bounds[number], start=start)
-
-    def _require_sound(self, number: int, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
-        if not np.isfinite(samples).all():
-            name = self.prepared.utterances[number].id
-            raise UserError(f"prepared audio of {name} is damaged (NaN); delete <store>/prepared, it is made anew")
 
     def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """(n, 80, frames) log-mels; those of fixed crops are computed once."""
@@ -77,6 +72,12 @@ class Speech:
 
     def _fits(self, more: int) -> bool:
         return (len(self._mels) + more) * 80 * self.frames * 4 <= CACHE_BYTES
+
+
+def require_sound(name: str, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+    """UserError where a prepared clip holds NaN: preparation lets none in, so the file was damaged since."""
+    if not np.isfinite(samples).all():
+        raise UserError(f"prepared audio of {name} is damaged (NaN); delete <store>/prepared, it is made anew")
 
 
 def level_and_silence(samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[float]:

@@ -73,7 +73,8 @@ def manifest_bytes(part: Part) -> bytes:
 
 
 def _parsed(folder: Path, manifest: bytes) -> Part:
-    table = pq.read_table(pa.BufferReader(manifest))
+    # read_table starts threads that outlive it, and a process that soon ends then aborts in half of the cases
+    table = pq.ParquetFile(pa.BufferReader(manifest), pre_buffer=False).read(use_threads=False)
     told = json.loads(table.schema.metadata[b"foldwise"])
     rows = table.to_pylist()
     names = [each.name for each in fields(Utterance)]
