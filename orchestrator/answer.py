@@ -12,38 +12,31 @@ from orchestrator.rows import Candidate
 from orchestrator.table import as_markdown
 from orchestrator.tracking import Tracker, default_uri
 from search_spaces import Sweep
-from trainers.errors import UserError
 from trainers.methods.configs import FLOORS
 from trainers.protocols import Splits
+
+SELECTOR = "hrl"
+"""Winners are chosen on high-resource validation speech, as in Gong et al. 2025. To choose a language's winner on the
+others' labels takes a winner per language; one winner over all would be chosen on test labels."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """A sweep on its ground, with its plan and the ledger that holds, or will hold, its results.
 
-    `select_on`: what chooses the winner ("hrl" or "other-languages"). `command`: how the user asked.
+    `command`: how the user asked.
     """
 
     sweep: Sweep
     ground: Ground
     plan: Plan
     ledger: Ledger
-    select_on: str
     tracking_uri: str | None
     command: str
 
     @cached_property
     def splits(self) -> Splits:
         return Splits(self.ground.protocol, self.ground.prepared, self.plan.cells[0].spec.lrl_folds)
-
-    def require_selector(self) -> None:
-        """UserError where a cell has no validation part to select on."""
-        for spec in (cell.spec for cell in self.plan.cells):
-            parts = self.splits.of(spec.target, spec.fold).valid
-            if self.select_on not in parts:
-                raise UserError(
-                    f"--select-on {self.select_on} is not there for {spec.method}; it has: {', '.join(parts)}"
-                )
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -78,7 +71,7 @@ class Answer:
             self.plan.languages,
             floors=floors,
             held_out=self.splits.held_out_languages,
-            selector=self.select_on,
+            selector=SELECTOR,
             shared_speakers=self.splits.shared_speakers,
             failed=failed,
         )

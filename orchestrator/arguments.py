@@ -49,7 +49,6 @@ def _parser() -> Parser:
     how.add_argument("--steps", type=int, help="optimiser steps of each cell")
     how.add_argument("--batch-size", type=int, help="clips per source and step")
     how.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="any other setting")
-    how.add_argument("--select-on", default="hrl", choices=("hrl", "other-languages"), help="what chooses the winner")
     how.add_argument("--slots", type=int, help="cells at a time (default: one a GPU, else one a core)")
     where = parser.add_argument_group("where")
     where.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")

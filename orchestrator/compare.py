@@ -190,4 +190,4 @@ def _class_note(language: str, results: Sequence[Result]) -> Iterator[str]:
     }
     if lacking:
         told = ", ".join(f"fold {fold} has no {emotion} clip" for fold, emotion in sorted(lacking))
-        yield f"{language}: {told}; † is macro-F1 pooled over folds, and UAR there is over the classes present"
+        yield f"{language}: {told}; † is macro-F1 pooled over folds, and UAR is that of all folds' clips together"

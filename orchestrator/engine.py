@@ -120,6 +120,10 @@ def _check(cells: Sequence[Cell], configurations: Sequence[Mapping[str, Any]], s
         raise UserError(f"configurations {sorted(unmatched)} have no cells or no settings; each is to have both")
 
 
+def _total(snapshot: Snapshot) -> int:
+    return snapshot.done + snapshot.running + snapshot.waiting + snapshot.failed + snapshot.withdrawn
+
+
 @dataclass
 class _Engine:
     """The driver's loop over one plan. `told`: cells whose end is known to whoever watches."""
@@ -191,6 +195,9 @@ class _Engine:
             self._put(again=True)
             incarnation, events, snapshot = self._answer(self.board.poll.remote(0))
         self.incarnation = incarnation
+        if _total(snapshot) < len(self.cells):  # a board that died before it was ever asked comes back empty
+            self._put(again=True)
+            snapshot = replace(snapshot, waiting=len(self.cells))
         self.seen += len(events)
         for event in events:
             self._tell(event)

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import socket
 import warnings
 from collections.abc import Iterable, Iterator
@@ -72,9 +73,15 @@ class Ledger:
                     continue
 
     def set_aside(self, keys: Iterable[str]) -> int:
-        """Move these results out of the way, to `<store>/set_aside/<time>`; returns how many there were."""
+        """Move these results out of the way, to `<store>/set_aside/<time>`, and drop what was trained half-way.
+
+        Returns how many results there were.
+        """
         folder = self.store / "set_aside" / _now().replace(":", "")
         moved = 0
+        keys = list(keys)
+        for key in keys:
+            shutil.rmtree(self.store / "checkpoints" / key, ignore_errors=True)
         for path in self._files(keys):
             with _writing(folder / path.name):
                 path.replace(folder / path.name)

@@ -109,14 +109,26 @@ Folds = Mapping[int, Sequence[tuple[object, Score]]]
 
 
 def measures(folds: Folds) -> Measures:
-    """Mean over folds of each score; macro-F1 pooled over the folds where one of them lacks a class."""
+    """Mean over folds of each score.
+
+    Where a fold lacks a class macro-F1 is that of all folds' clips together, and a fold's UAR is its contribution to
+    the UAR of all clips together (VALIDITY §5), so that the mean is that UAR.
+    """
     by_fold = [[score for _, score in cells] for cells in folds.values()]
     lacking = any(isnan(score.macro_f1) for cells in by_fold for score in cells)
     return Measures(
-        uar=mean([fmean(score.uar for score in cells) for cells in by_fold]),
+        uar=mean(_contributions(by_fold) if lacking else [fmean(score.uar for score in cells) for cells in by_fold]),
         macro_f1=_pooled(folds) if lacking else mean([fmean(score.macro_f1 for score in cells) for cells in by_fold]),
         accuracy=mean([fmean(score.accuracy for score in cells) for cells in by_fold]),
     )
+
+
+def _contributions(folds: Sequence[Sequence[Score]]) -> list[float]:
+    """Each fold's K · Σ_classes hits / (classes · clips of the class in all K folds), averaged over its cells."""
+    clips = np.sum([np.sum(cells[0].confusion, axis=1) for cells in folds], axis=0)
+    hits = [[np.diag(score.confusion) for score in cells] for cells in folds]
+    present = clips > 0
+    return [len(folds) * float(np.mean(np.mean(each, axis=0)[present] / clips[present])) for each in hits]
 
 
 def mean(blocks: Sequence[float]) -> Mean:

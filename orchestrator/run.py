@@ -1,11 +1,12 @@
 """Runs what a plan lacks: cells to the engine, results to MLflow, progress to the person who waits."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.answer import Answer
+from orchestrator.answer import SELECTOR, Answer
 from orchestrator.board import Cell, Event
 from orchestrator.display import Display
 from orchestrator.engine import Outcome, run
@@ -22,7 +23,7 @@ def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
         outcome = run(
             _cells(answer),
             [dict(configuration.values) for configuration in answer.plan.configurations],
-            CellWork(answer.ground.prepared.paths, answer.ground.encoder_folder, answer.ledger.store, answer.select_on),
+            CellWork(answer.ground.prepared.paths, answer.ground.encoder_folder, answer.ledger.store, SELECTOR),
             scratch=answer.ledger.store / "ray",
             slots=slots,
             known=lambda: _known(answer),
@@ -30,7 +31,9 @@ def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
             on_snapshot=display.show,
             on_notice=display.say,
         )
-        beside.shutdown(cancel_futures=outcome.interrupted)  # what is not sent now is sent next time
+        if outcome.interrupted:  # what is not sent now is sent next time
+            mirror.leaving.set()
+            beside.shutdown(cancel_futures=True)
     return outcome
 
 
@@ -42,6 +45,7 @@ class Mirror:
     tracker: Tracker
     display: Display
     beside: ThreadPoolExecutor
+    leaving: threading.Event = field(default_factory=threading.Event)
 
     def told(self, event: Event) -> None:
         """A cell's end: a failure is said at once, a result sent."""
@@ -66,6 +70,8 @@ class Mirror:
         for configuration in self.answer.plan.configurations:
             own = {cell.key for cell in self.answer.plan.of(configuration.number)} & keys
             for key in own - self.tracker.logged(configuration.name, own):
+                if self.leaving.is_set():
+                    return
                 self._send(key)
 
     def _send(self, key: str) -> None:
@@ -95,4 +101,4 @@ def _cells(answer: Answer) -> list[Cell]:
 def _known(answer: Answer) -> dict[str, Mapping[str, Any]]:
     """The finished cells with what the board may know of them."""
     found = {cell.key: answer.ledger.light(cell.key) for cell in answer.plan.cells + answer.plan.floors}
-    return {key: summary(result, answer.select_on) for key, result in found.items() if result is not None}
+    return {key: summary(result, SELECTOR) for key, result in found.items() if result is not None}

@@ -63,8 +63,7 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     if asked.dry_run:
         return 0
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
-    answer = Answer(sweep, stood, planned, ledger, asked.select_on, asked.tracking_uri, command)
-    answer.require_selector()
+    answer = Answer(sweep, stood, planned, ledger, asked.tracking_uri, command)
     return _run(asked, out, answer)
 
 
@@ -73,7 +72,9 @@ def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
     mirror = tracker(answer)
     with answer.ledger.lock(asked.name):
         if asked.fresh:
-            moved = answer.ledger.set_aside(cell.key for cell in answer.plan.cells + answer.plan.floors)
+            keys = [cell.key for cell in answer.plan.cells + answer.plan.floors]
+            moved = answer.ledger.set_aside(keys)
+            mirror.forget(keys)
             out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
         outcome = run_missing(answer, mirror, asked.slots)
         if outcome.interrupted:

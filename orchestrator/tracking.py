@@ -103,6 +103,10 @@ class Tracker:
         """Keep a text of the whole sweep (a table), in a run of its own with `level` = `sweep`."""
         return self._attempt(lambda mirror: mirror.keep(name, text))
 
+    def forget(self, keys: Iterable[str]) -> bool:
+        """Delete the runs of cells whose results were set aside, so that their new numbers are written."""
+        return self._attempt(lambda mirror: mirror.forget(frozenset(keys)))
+
     def close(self) -> None:
         """Mark the configurations that are not complete as stopped."""
         if self._mirror is not None:
@@ -170,6 +174,12 @@ class _Mirror:
         self._keep_confusions(number, "valid", result.valid)
         self.client.set_terminated(number)
         self.cells[parent, key] = number
+
+    def forget(self, keys: frozenset[str]) -> None:
+        for place in [place for place in self.cells if place[1] in keys]:
+            number = self.cells.pop(place)
+            self.opened.discard(number)
+            self.client.delete_run(number)
 
     def sum_up(self, parent: str, row: Row) -> None:
         self._write_new(parent, mirrored.valid_means(row), step=row.done)

@@ -36,6 +36,7 @@ class CellWork:
             if result is None:
                 result = cell.run(spec, workspace, progress=report, stopped=stopped)
                 ledger.write(result)
+                cell.forget_checkpoint(spec, workspace)
             return summary(result, self.select_on)
 
         return work

@@ -94,6 +94,8 @@ def test_a_stopped_cell_goes_on_from_its_checkpoint_to_the_same_result(
     )
     assert steps == [*(("training", step) for step in range(questions + 1, 7)), ("scoring", 6)]
     assert told(resumed) == told(at_once)
+    assert folder.exists()  # until the result is kept
+    cell.forget_checkpoint(asked, workspace(demo_ground, tmp_path))
     assert not folder.exists()
 
 

@@ -87,7 +87,9 @@ def run(
     progress: Progress = silent,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Train and evaluate one cell; equal specs give equal results, to the bit on one kind of CPU.
+    """Train and evaluate one cell; equal specs give equal results, to the bit on one kind of CPU and as many threads.
+
+    Its checkpoint stays until `forget_checkpoint`, so that nothing is lost where the result cannot be kept.
 
     Raises UserError where the workspace holds other audio, another encoder or other code than the spec names,
     Stopped when told to stop (training continues from its checkpoint next time), FloatingPointError on NaN.
@@ -144,8 +146,12 @@ def _trained(
     result = _scored(spec, method, finished, evaluation)
     result.seconds["training"] = trained_s
     result.seconds["scoring"] = time.perf_counter() - started - trained_s
-    shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:
+    """Drop a cell's checkpoint; to be called once its result is kept."""
+    shutil.rmtree(workspace.store / "checkpoints" / spec.key(), ignore_errors=True)
 
 
 def build(spec: CellSpec, split: Split, speech: Speech, whisper: nn.Module) -> Baseline | Byol:
@@ -172,7 +178,7 @@ def _scored(spec: CellSpec, method: Baseline | Byol, finished: Run, evaluation: 
     others = {name: evaluation.predict(method, other, evaluation.compared) for name, other in method.others().items()}
     facts = {"best_step": float(finished.best_step), **method.facts(spec.training.steps)}
     if "online" in others:
-        facts["agreement"] = agreement(found, others["online"])
+        facts["agreement"] = agreement(found, others["online"], "valid/hrl")
     rows = evaluation.rows(found, {name: others[name] for name in others if name == "online"})
     last_is_best = finished.best_step == spec.training.steps
     others["early_stopped"] = found if last_is_best else _early_stopped(method, finished, evaluation)
@@ -247,7 +253,9 @@ def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
     split = workspace.splits(spec.protocol, spec.lrl_folds).of(spec.target, spec.fold)
     if not spec.data_fingerprint:
         spec = replace(spec, data_fingerprint=split.fingerprint(workspace.prepared))
-    return run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))
+    result = run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))
+    forget_checkpoint(spec, workspace)
+    return result
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -95,6 +95,6 @@ def group(name: str, scores: Scores) -> Scores:
     return {part.split("/", 1)[1]: value for part, value in scores.items() if part.startswith(name + "/")}
 
 
-def agreement(one: Predictions, other: Predictions) -> float:
-    """Share of clips that both classify alike, over the parts that both saw."""
-    return float(np.mean(np.concatenate([one[part] == other[part] for part in one if part in other])))
+def agreement(one: Predictions, other: Predictions, part: str) -> float:
+    """Share of a part's clips that both classify alike."""
+    return float(np.mean(one[part] == other[part]))

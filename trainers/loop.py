@@ -94,7 +94,7 @@ def train(
             run.history.append({"step": float(run.step), **row})
         progress(run.step, training.steps, "training")
         leaving = run.step < training.steps and stopped()
-        if checkpoint and (leaving or (ends_epoch and run.step < training.steps)):
+        if checkpoint and (leaving or ends_epoch):
             _save(checkpoint, method, optimiser, run)
         if leaving:
             raise Stopped
@@ -138,10 +138,15 @@ def _keep_best(run: Run, method: Method, uar: float) -> None:
 
 
 def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: Run) -> None:
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     half_written = checkpoint.with_suffix(f".{os.getpid()}.tmp")
-    torch.save({"method": method.state_dict(), "optimiser": optimiser.state_dict(), "run": vars(run)}, half_written)
-    half_written.replace(checkpoint)
+    state = {"method": method.state_dict(), "optimiser": optimiser.state_dict(), "run": vars(run)}
+    try:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, half_written)
+        half_written.replace(checkpoint)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk in a RuntimeError
+        half_written.unlink(missing_ok=True)
+        warnings.warn(f"checkpoint {checkpoint} cannot be written, training goes on without: {error}", stacklevel=2)
 
 
 def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | None) -> Run | None:

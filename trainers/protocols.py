@@ -15,6 +15,8 @@ from trainers.errors import UserError, unknown
 
 FOLDS = 5
 LRL_FOLDS = ("speaker", "stratified")
+STRATIFIABLE = ("urdu", "demo_arda", "demo_bela", "demo_cyra")
+"""Corpora whose folds `lrl_folds` chooses; all others are dealt by speaker."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,12 @@ class Split:
 
 def _facts(member: str, prepared: Prepared) -> list[str]:
     utterance = prepared.utterances[prepared.index[member]]
-    return [member, prepared.fingerprints[member], utterance.emotion, utterance.speaker, utterance.gender]
+    return [member, prepared.fingerprints[member], utterance.emotion, utterance.speaker]
+
+
+def _kind(corpus: str, lrl_folds: str) -> str:
+    """Only where no speaker-disjoint folds are balanced may they be stratified instead."""
+    return lrl_folds if corpus in STRATIFIABLE else "speaker"
 
 
 class Splits:
@@ -122,7 +129,7 @@ class Splits:
         low = [name for name in protocol.low if here[name]]
         _require_names_apart(protocol, low)
         self.high = {name: high_resource_folds(name, here[name]) for name in protocol.high}
-        self.low = {_language(name): low_resource_folds(name, here[name], kind=lrl_folds) for name in low}
+        self.low = {_language(name): low_resource_folds(name, here[name], kind=_kind(name, lrl_folds)) for name in low}
         self.held_out = {name: tuple(clip.id for clip in here[name]) for name in protocol.held_out}
         for name, clips in self.held_out.items():
             if not clips:

@@ -1,7 +1,7 @@
 """Prepared clips as a method sees them: utterance numbers in, waveforms or log-mels on the device out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -41,18 +41,26 @@ class Speech:
         return torch.tensor([EMOTIONS.index(emotion) for emotion in emotions], dtype=torch.int64)
 
     def waveforms(
-        self, numbers: Tensor, starts: Tensor | None = None
+        self, numbers: Tensor, starts: Tensor | None = None, *, reach: float = 1.0
     ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        """(n, n_samples) after the front end; `starts` (n,) in [0, 1) says where a random crop begins."""
-        where = starts.tolist() if starts is not None else [None] * len(numbers)
-        return np.stack([self._heard(number, start) for number, start in zip(numbers.tolist(), where, strict=True)])
+        """(n, reach · n_samples) after the front end; `starts` (n,) in [0, 1) says where a random crop begins.
 
-    def _heard(self, number: int, start: float | None) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        `reach` above 1 hears more than the window, for what is sped up before it is cut.
+        """
+        length_s = min(30.0, round(self.front_end.length_s * reach * 50) / 50)
+        front_end = replace(self.front_end, length_s=length_s)
+        where = starts.tolist() if starts is not None else [None] * len(numbers)
+        clips = zip(numbers.tolist(), where, strict=True)
+        return np.stack([self._heard(number, start, front_end) for number, start in clips])
+
+    def _heard(
+        self, number: int, start: float | None, front_end: FrontEnd
+    ) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         samples = self.prepared.samples(number)
         if number not in self._bounds:
             require_sound(self.prepared.utterances[number].id, samples)
             self._bounds[number] = bounds(samples, self.front_end.trim_db)
-        return hear(samples, self.front_end, edges=self._bounds[number], start=start)
+        return hear(samples, front_end, edges=self._bounds[number], start=start)
 
     def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """(n, 80, frames) log-mels; those of fixed crops are computed once."""

@@ -13,6 +13,10 @@ from trainers.losses import cross_entropy
 from trainers.methods.configs import BaselineConfig
 from trainers.speech import Speech
 
+REACH = 1.5
+"""Times the window that is heard before the augmentation: at its fastest (speed 1.15, stretch 1.4 at strength 1.5) the
+clip still fills most of the window, and at strength 1 (1.1 · 1.25) all of it; it is cut afterwards (METHODS §3.2)."""
+
 
 class Baseline(nn.Module):
     """Encoder and head, trained on augmented views of class-balanced labelled batches."""
@@ -38,7 +42,7 @@ class Baseline(nn.Module):
     def _view(self, numbers: Tensor, step: int, view: int) -> Tensor:
         """(batch, 80, frames): waveform augmentation, log-mel, masks."""
         source = generator(self.seed, "view", step, view)
-        clean = self.speech.waveforms(numbers, torch.rand(len(numbers), generator=source))
+        clean = self.speech.waveforms(numbers, torch.rand(len(numbers), generator=source), reach=REACH)
         strength = self.config.strength
         heard = [
             waveform.augment(clip, strength=strength, seed=(self.seed, step, view, place))
