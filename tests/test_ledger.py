@@ -328,7 +328,11 @@ def test_results_that_are_set_aside_count_as_missing_and_can_still_be_found(tmp_
     for cell in cells[:2]:
         ledger.write(cell)
     before = record_of(tmp_path, cells[0]).read_bytes()
+    half_trained = [tmp_path / "checkpoints" / cell.spec.key() for cell in cells]
+    for folder in half_trained:
+        folder.mkdir(parents=True)
     assert ledger.set_aside([cells[0].spec.key(), cells[2].spec.key()]) == 1
     assert [ledger.has(cell.spec.key()) for cell in cells] == [False, True, False]
+    assert [folder.exists() for folder in half_trained] == [False, True, False]
     assert [file.read_bytes() for file in (tmp_path / "set_aside").rglob("*.json")] == [before]
     assert len(list((tmp_path / "set_aside").rglob("*.details.json.gz"))) == 1

@@ -204,6 +204,16 @@ def test_a_half_written_cell_is_written_anew(fresh: Path) -> None:
     assert len({run.data.tags["cell"] for run in cells}) == 8
 
 
+def test_a_cell_whose_result_was_set_aside_is_written_anew(fresh: Path) -> None:
+    victim = runs(fresh, "tags.level = 'cell' and params.tau = '0.99'")[0]
+    assert tracker(fresh).forget([victim.data.tags["cell"]])
+    assert len(runs(fresh, "tags.level = 'cell'")) == 7
+    mirror(fresh)
+    cells = runs(fresh, "tags.level = 'cell'")
+    assert len(cells) == 8
+    assert victim.info.run_id not in {run.info.run_id for run in cells}
+
+
 def test_the_same_configuration_with_other_settings_is_another_run(fresh: Path) -> None:
     longer = {name: {**values, "steps": 9000} for name, values in SETTINGS.items()}
     sender = Tracker(default_uri(fresh), "byol_tau", "", longer)
