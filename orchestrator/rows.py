@@ -114,21 +114,31 @@ def measures(folds: Folds) -> Measures:
     Where a fold lacks a class macro-F1 is that of all folds' clips together, and a fold's UAR is its contribution to
     the UAR of all clips together (VALIDITY §5), so that the mean is that UAR.
     """
-    by_fold = [[score for _, score in cells] for cells in folds.values()]
-    lacking = any(isnan(score.macro_f1) for cells in by_fold for score in cells)
+    pooled = _lacks_a_class(folds)
     return Measures(
-        uar=mean(_contributions(by_fold) if lacking else [fmean(score.uar for score in cells) for cells in by_fold]),
-        macro_f1=_pooled(folds) if lacking else mean([fmean(score.macro_f1 for score in cells) for cells in by_fold]),
-        accuracy=mean([fmean(score.accuracy for score in cells) for cells in by_fold]),
+        uar=mean(list(_blocks("uar", folds).values())),
+        macro_f1=_pooled(folds) if pooled else mean(list(_blocks("macro_f1", folds).values())),
+        accuracy=mean(list(_blocks("accuracy", folds).values())),
     )
 
 
-def _contributions(folds: Sequence[Sequence[Score]]) -> list[float]:
+def _lacks_a_class(folds: Folds) -> bool:
+    return any(isnan(score.macro_f1) for cells in folds.values() for _, score in cells)
+
+
+def _blocks(name: str, folds: Folds) -> dict[int, float]:
+    """A measure's one number per fold, averaged over the fold's cells."""
+    if name == "uar" and _lacks_a_class(folds):
+        return _contributions(folds)
+    return {fold: fmean(getattr(score, name) for _, score in cells) for fold, cells in folds.items()}
+
+
+def _contributions(folds: Folds) -> dict[int, float]:
     """Each fold's K · Σ_classes hits / (classes · clips of the class in all K folds), averaged over its cells."""
-    clips = np.sum([np.sum(cells[0].confusion, axis=1) for cells in folds], axis=0)
-    hits = [[np.diag(score.confusion) for score in cells] for cells in folds]
+    clips = np.sum([np.sum(cells[0][1].confusion, axis=1) for cells in folds.values()], axis=0)
     present = clips > 0
-    return [len(folds) * float(np.mean(np.mean(each, axis=0)[present] / clips[present])) for each in hits]
+    hits = {fold: np.mean([np.diag(score.confusion) for _, score in cells], axis=0) for fold, cells in folds.items()}
+    return {fold: len(folds) * float(np.mean(found[present] / clips[present])) for fold, found in hits.items()}
 
 
 def mean(blocks: Sequence[float]) -> Mean:
@@ -184,11 +194,8 @@ def _macro_of(name: str, tested: Sequence[Folds], summed: Sequence[Measures], sh
     parts: list[Mean] = [getattr(part, name) for part in summed]
     if any(part.pooled for part in parts):
         return Mean(fmean(part.mean for part in parts), NAN, len(shared), pooled=True)
-    return mean([fmean(_fold_mean(name, folds[fold]) for folds in tested) for fold in shared])
-
-
-def _fold_mean(name: str, cells: Sequence[tuple[object, Score]]) -> float:
-    return fmean(getattr(score, name) for _, score in cells)
+    blocks = [_blocks(name, folds) for folds in tested]
+    return mean([fmean(each[fold] for each in blocks) for fold in shared])
 
 
 def _valid(places: Sequence[Place], found: Mapping[Place, Result], selector: str) -> Mean | None:

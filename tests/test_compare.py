@@ -8,7 +8,7 @@ from statistics import stdev
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 
 from orchestrator.compare import Comparison, chance_sd, compare, judge
 from orchestrator.ledger import Ledger
@@ -218,6 +218,9 @@ def test_where_a_fold_lacks_a_class_macro_f1_is_pooled_and_marked(tmp_path: Path
     assert isnan(f1.sd)
     assert told.rows[0].macro is not None
     assert told.rows[0].macro.macro_f1.pooled
+    uar = told.rows[0].test["urdu"].uar
+    assert uar.mean == pytest.approx(recall_score(truth, guess, average="macro", labels=list(EMOTIONS)))
+    assert told.rows[0].macro.uar == uar, "one language is its own macro mean"
     assert percent(f1).endswith("†")
     assert any("urdu: fold 0 has no sad clip" in note for note in told.notes)
     assert isnan(pooled_macro_f1([no_sad])), "absent even when pooled: n/a"
