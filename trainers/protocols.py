@@ -47,7 +47,7 @@ PROTOCOLS = {
             "demo",
             high=("demo_home",),
             low=("demo_arda", "demo_bela", "demo_cyra"),
-            front_end=FrontEnd(length_s=1.5),
+            front_end=FrontEnd(length_s=1.2),
             settings={
                 "steps": 100,
                 "epoch_steps": 50,
