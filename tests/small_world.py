@@ -78,9 +78,9 @@ def spec(config: MethodConfig | None = None, **training: object) -> CellSpec:
     config = config or ByolConfig(projector_hidden=32, projection=8, tau_horizon="paper")
     method = "baseline" if isinstance(config, BaselineConfig) else "byol"
     asked = {"steps": 12, "epoch_steps": 4, "batch_size": 8, "encoder_lr": 1e-3, "warmup_steps": 2, **training}
-    return CellSpec(method, config, Training(**asked), FRONT_END, "demo", "speaker", "away", 0, 0, "e", "d")  # type: ignore[arg-type]
+    return CellSpec(method, config, Training(**asked), FRONT_END, "demo", "speaker", "away", 0, 0, "e", "d")
 
 
 def method(cell: CellSpec | None = None) -> Baseline | Byol:
     prepared = Tones()
-    return build(cell or spec(), split(prepared), Speech(prepared, FRONT_END, torch.device("cpu")), whisper())  # type: ignore[arg-type]
+    return build(cell or spec(), split(prepared), Speech(prepared, FRONT_END, torch.device("cpu")), whisper())

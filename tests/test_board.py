@@ -80,7 +80,7 @@ class BoardHistory(RuleBasedStateMachine):
     @rule(slot=st.sampled_from(SLOTS), cause=st.sampled_from(["user", "nan", "error", "memory", "stopped"]))
     def failed(self, slot: str, cause: str) -> None:
         if slot in self.holds:
-            assert self.state.failed(slot, self.attempt[slot], self.holds.pop(slot), cause, "text")  # type: ignore[arg-type]
+            assert self.state.failed(slot, self.attempt[slot], self.holds.pop(slot), cause, "text")
 
     @rule(slot=st.sampled_from(SLOTS), told=st.booleans(), blame=st.booleans())
     def die_and_come_back(self, slot: str, told: bool, blame: bool) -> None:
@@ -158,7 +158,7 @@ def outcomes(state: BoardState, cause: str, times: int) -> list[bool]:
     alive = []
     for attempt in range(times):
         assert isinstance(state.take("a/0", attempt + 1), Cell)
-        state.failed("a/0", attempt + 1, "key0", cause, "text")  # type: ignore[arg-type]
+        state.failed("a/0", attempt + 1, "key0", cause, "text")
         alive.append("key0" not in state.failures)
     return alive
 
@@ -252,7 +252,7 @@ def test_closing_wakes_every_waiting_slot_and_trial() -> None:
 
     slot, trial = asyncio.run(story())
     assert slot == "closed"
-    assert trial.settled  # type: ignore[attr-defined]
+    assert trial.settled
 
 
 def test_withdrawing_wakes_the_trial_and_stops_the_running_cell() -> None:

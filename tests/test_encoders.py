@@ -124,7 +124,7 @@ def test_fingerprint_follows_the_weights_and_not_the_place(tiny: Path, tmp_path:
         (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
     ],
 )
-def test_a_folder_without_a_usable_encoder_is_named_in_one_line(tiny: Path, tmp_path: Path, break_it, message) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_without_a_usable_encoder_is_named_in_one_line(tiny: Path, tmp_path: Path, break_it, message) -> None:
     for file in tiny.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     break_it(tmp_path)

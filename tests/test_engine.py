@@ -67,7 +67,7 @@ def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_pa
         make_work,
         scratch=tmp_path,
         slots=2,
-        scheduler=StopsSecond(),  # type: ignore[no-untyped-call]
+        scheduler=StopsSecond(),
         on_snapshot=shots.append,
     )
     ended = {key for key, _ in notes(tmp_path / "log", "ended")}

@@ -51,8 +51,8 @@ def test_what_was_written_comes_back_equal(tmp_path: Path) -> None:
 
 def test_absent_classes_stay_nan_and_numpy_scalars_become_numbers(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
-    one_class = replace(drawn(0.5, 1, draws), accuracy=np.float32(0.5))  # type: ignore[arg-type]
-    cell = replace(made(), test={"urdu": one_class}, facts={"agreement": np.float32(0.25)})  # type: ignore[dict-item]
+    one_class = replace(drawn(0.5, 1, draws), accuracy=np.float32(0.5))
+    cell = replace(made(), test={"urdu": one_class}, facts={"agreement": np.float32(0.25)})
     Ledger(tmp_path).write(cell)
     back = Ledger(tmp_path).read(cell.spec.key())
     assert back is not None

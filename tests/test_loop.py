@@ -25,7 +25,7 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["byol", "baseline"])
-def test_a_stopped_and_resumed_training_ends_with_the_same_bits(config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_stopped_and_resumed_training_ends_with_the_same_bits(config, tmp_path: Path) -> None:
     cell = small_world.spec(config)
     whole, torn = small_world.method(cell), small_world.method(cell)
     uars = iter([0.3, 0.6, 0.5] * 2)

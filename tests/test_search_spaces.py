@@ -138,7 +138,7 @@ def test_a_users_own_file_is_a_sweep(file: Callable[[str], str]) -> None:
         "from search_spaces import Sweep\nfrom trainers.methods.configs import BaselineConfig\n"
         "SWEEP = Sweep('Why?', 'baseline', BaselineConfig(views=2))\n"
     )
-    assert search_spaces.load(name).config.views == 2  # type: ignore[union-attr]
+    assert search_spaces.load(name).config.views == 2
     assert "mine" in search_spaces.names()
 
 

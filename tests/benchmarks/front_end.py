@@ -135,7 +135,7 @@ def byol(crop: str) -> tuple[Byol, CellSpec]:
     spec = replace(spec, front_end=FrontEnd(crop=crop, length_s=SECONDS))
     tones = small_world.Tones()
     audio = 0.05 * numpy_generator(0, "audio").standard_normal((len(tones.utterances), 52_000), np.float32)
-    speech = Speech(Noise(tones.utterances, tones.index, audio), spec.front_end, DEVICE)  # type: ignore[arg-type]
+    speech = Speech(Noise(tones.utterances, tones.index, audio), spec.front_end, DEVICE)
     method = build(spec, small_world.split(tones), speech, whisper())
     assert isinstance(method, Byol)
     return method, spec
