@@ -73,7 +73,7 @@ def run(
     what this run did; `patience_s` without a slot are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
-    where the plan is empty or contradicts itself; RuntimeError where slots keep ending.
+    where the plan is empty or contradicts itself; HopelessError where slots keep ending.
     """
     _check(cells, configurations, slots)
     before = known()

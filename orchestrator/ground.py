@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from trainers import encoders
 from trainers.corpora import CORPORA, demo
 from trainers.corpora.prepared import Prepared, prepare
@@ -19,12 +21,17 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Ground:
-    """Protocol, prepared corpora and encoder, with the places where slots find them."""
+    """Protocol, prepared corpora and encoder, with the places where slots find them.
+
+    `precision`: what cells compute in unless the user says otherwise: bf16 where this machine has CUDA. It is settled
+    before any key is made, so that one sweep never mixes two.
+    """
 
     protocol: Protocol
     prepared: Prepared
     encoder_folder: Path
     encoder_fingerprint: str
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def find(places: Places, report: Callable[[str], None]) -> Ground:
     folder = encoders.locate(places.encoder or DEFAULT_ENCODER)
     fingerprint = encoders.fingerprint(folder)
     prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report)
-    return Ground(protocol, prepared, folder, fingerprint)
+    return Ground(protocol, prepared, folder, fingerprint, "bf16" if torch.cuda.is_available() else "fp32")
 
 
 def _demo(places: Places, report: Callable[[str], None]) -> Places:

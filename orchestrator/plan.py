@@ -8,7 +8,7 @@ from orchestrator.ground import Ground
 from search_spaces import Sweep
 from trainers.corpora.prepared import Prepared
 from trainers.errors import UserError, unknown
-from trainers.methods.configs import FLOORS, TARGETED, FloorConfig
+from trainers.methods.configs import FLOORS, FloorConfig, hears_target
 from trainers.protocols import FOLDS, Splits
 from trainers.spec import CellSpec, Training, code_version
 
@@ -74,13 +74,14 @@ def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
     _require_unswept(configurations, request.settings)
     template = _template(sweep, ground, request.lrl_folds)
     draft = Draft(template, _settings(template, ground, request), splits, ground.prepared)
-    targets: tuple[str | None, ...] = languages if sweep.method in TARGETED else (None,)
+    configured = [(one, draft.configured(one)) for one in configurations]
     cells = tuple(
-        draft.cell(configuration, target, fold, seed)
+        draft.placed(spec, one.number, target, fold, seed)
         for seed in seeds
         for fold in folds
-        for target in targets
-        for configuration in configurations
+        for target in (None, *languages)
+        for one, spec in configured
+        if hears_target(spec.config) == (target is not None)
     )
     _require_apart(configurations, cells)
     floors = tuple(draft.floor(method, fold) for fold in folds for method in FLOORS)
@@ -139,10 +140,11 @@ def _template(sweep: Sweep, ground: Ground, lrl_folds: str) -> CellSpec:
 
 
 def _settings(template: CellSpec, ground: Ground, request: Request) -> dict[str, Any]:
-    """Every setting: the sweep's, then the protocol's where the method has such a one, then the user's."""
+    """Every setting: the sweep's, then the protocol's where the method has such a one, this machine's precision, then
+    the user's."""
     own = template.settings()
     protocols = {name: value for name, value in ground.protocol.settings.items() if name in own}
-    return {**own, **protocols, **request.settings}
+    return {**own, **protocols, "precision": ground.precision, **request.settings}
 
 
 @dataclass
@@ -155,9 +157,9 @@ class Draft:
     prepared: Prepared
     _fingerprints: dict[tuple[str | None, int], str] = field(default_factory=dict)
 
-    def cell(self, configuration: Configuration, target: str | None, fold: int, seed: int) -> PlannedCell:
-        configured = self.template.configured({**self.settings, **configuration.values})
-        return self._placed(configured, configuration.number, target, fold, seed)
+    def configured(self, configuration: Configuration) -> CellSpec:
+        """A configuration's cell without a place."""
+        return self.template.configured({**self.settings, **configuration.values})
 
     def floor(self, method: str, fold: int) -> PlannedCell:
         """The floors share the front end, and nothing else, with the sweep's cells."""
@@ -169,11 +171,12 @@ class Draft:
             code_version=code_version(method),
         )
         front_end = {name: self.settings[name] for name in asdict(self.template.front_end)}
-        return self._placed(bare.configured(front_end), None, None, fold, 0)
+        return self.placed(bare.configured(front_end), None, None, fold, 0)
 
-    def _placed(
+    def placed(
         self, spec: CellSpec, configuration: int | None, target: str | None, fold: int, seed: int
     ) -> PlannedCell:
+        """The cell of one language, fold and seed."""
         placed = replace(spec, target=target, fold=fold, seed=seed, data_fingerprint=self._fingerprint(target, fold))
         return PlannedCell(placed, placed.key(), configuration)
 

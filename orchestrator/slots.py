@@ -19,6 +19,10 @@ HOPELESS = 5
 """Ends of a node's trainer in a row, without a cell worked off in between, after which the run is given up."""
 
 
+class HopelessError(RuntimeError):
+    """Slots end again and again, and no cell is worked off."""
+
+
 @dataclass(frozen=True)
 class NodeSlots:
     """The slots of one node: how many, and the CPUs and GPUs of each."""
@@ -96,7 +100,9 @@ class Slots:
             before, finished = finished, self._finished()
             ends = 1 if finished > before else ends + 1
             if ends >= HOPELESS:
-                self.error = RuntimeError(f"the slots of node {share.node_id[:8]} ended {ends} times: {why}")
+                self.error = HopelessError(
+                    f"the slots of node {share.node_id[:8]} ended {ends} times without finishing a cell: {why}"
+                )
                 return
             self.notice(f"the slots of node {share.node_id[:8]} ended ({why}); they start anew")
             ray.get(self.board.lost.remote(share.names, [], why))

@@ -15,6 +15,7 @@ from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Request, plan
 from orchestrator.run import run_missing
+from orchestrator.slots import HopelessError
 from orchestrator.table import render
 from search_spaces import Sweep
 from trainers.errors import UserError
@@ -25,12 +26,15 @@ INTERRUPTED = 130
 
 
 def main(words: list[str] | None = None) -> int:
-    """0: all is done; 1: some cells failed; 2: bad input, told in one line; 130: interrupted."""
+    """0: all is done; 1: some cells failed, or no slot lives; 2: bad input, told in one line; 130: interrupted."""
     try:
         return _main(arguments.parse(words), words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except HopelessError as error:
+        print(f"error: {error}; what is finished is kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:  # before or after the engine, which has a handler of its own
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -108,8 +112,8 @@ def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: L
     done = len(ledger.done({cell.key for cell in planned.cells}))
     floors = len(ledger.done({cell.key for cell in planned.floors}))
     out.print(
-        f"{len(planned.cells)} cells ({_factors(planned)}): {done} done, {len(planned.cells) - done} to run; "
-        f"{len(planned.floors)} floor cells: {floors} done"
+        f"{_count(len(planned.cells), 'cell')} ({_factors(planned)}): {done} done, {len(planned.cells) - done} to run; "
+        f"{_count(len(planned.floors), 'floor cell')}: {floors} done"
     )
     if isinstance(spec.config, ByolConfig) and spec.config.tau_horizon == "paper" and training.steps <= 1000:
         out.print(
@@ -118,14 +122,23 @@ def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: L
 
 
 def _factors(planned: Plan) -> str:
-    targeted = planned.cells[0].spec.target is not None
-    factors = [
-        f"{len(planned.configurations)} configurations",
-        f"{len(planned.languages)} languages" if targeted else "every language at once",
-        f"{len(planned.folds)} folds",
-        f"{len(planned.seeds)} seeds",
+    counted = [
+        (planned.configurations, "configuration"),
+        (planned.languages, "language"),
+        (planned.folds, "fold"),
+        (planned.seeds, "seed"),
     ]
-    return " × ".join(factor.removesuffix("s") if factor.startswith("1 ") else factor for factor in factors)
+    configurations, languages, folds, seeds = (_count(len(values), what) for values, what in counted)
+    together = {cell.configuration for cell in planned.cells if cell.spec.target is None}
+    if len(together) == len(planned.configurations):
+        languages = "every language at once"
+    elif together:
+        configurations += f" ({len(together)} of them for every language at once)"
+    return " × ".join([configurations, languages, folds, seeds])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 if __name__ == "__main__":

@@ -102,7 +102,8 @@ def test_loss_equals_that_of_views_encoded_one_by_one() -> None:
     method = byol(lambda_start=0.3, lambda_end=0.3, dropout=0.0)
     together = method.losses(5)
     labelled, labels = method._labelled_views(5)
-    first, second = method._unlabelled_views(5)
+    assert method.unlabelled
+    first, second = method._unlabelled_views(5, method.unlabelled)
     alone = torch.cat([method.online(mel[None]) for mel in labelled])
     cross_entropy = torch.nn.functional.cross_entropy(method.head(alone), labels)
     cosine = torch.nn.functional.cosine_similarity

@@ -192,6 +192,21 @@ def require_equal(one: Any, other: Any) -> None:
         assert one == other
 
 
+@pytest.mark.slow
+def test_byol_with_lambda_zero_hears_no_target_and_is_tested_on_every_language(
+    demo_ground: Ground, tmp_path: Path
+) -> None:
+    supervised = replace(BYOL, lambda_start=0.0, lambda_end=0.0)
+    split = Splits(demo_ground.protocol, demo_ground.prepared).of(None, FOLD)
+    asked = spec(demo_ground, config=supervised, target=None, data_fingerprint=split.fingerprint(demo_ground.prepared))
+    found = cell.run(asked, workspace(demo_ground, tmp_path))
+    assert set(found.test) == {"demo-arda", "demo-bela", "demo-cyra", "demo-home"}
+    assert {"loss/total", "loss/cross_entropy"} == {name for name in found.history[0] if name.startswith("loss")}
+    assert found.facts["passes_over_unlabelled"] == 0
+    with pytest.raises(UserError, match="method byol with lambda = 0 hears no target language; target must be null"):
+        cell.run(replace(asked, target=TARGET), workspace(demo_ground, tmp_path))
+
+
 # --- what is refused
 
 

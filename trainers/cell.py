@@ -26,7 +26,7 @@ from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.baseline import Baseline
 from trainers.methods.byol import Byol
-from trainers.methods.configs import FLOORS, TARGETED, BaselineConfig, ByolConfig
+from trainers.methods.configs import FLOORS, BaselineConfig, ByolConfig, hears_target
 from trainers.protocols import Protocol, Split, Splits, protocol_named
 from trainers.result import Result
 from trainers.spec import CellSpec, code_version
@@ -111,10 +111,12 @@ def run(
 
 
 def _require_place(spec: CellSpec) -> None:
-    if spec.method in TARGETED and spec.target is None:
+    hears = hears_target(spec.config)
+    if hears and spec.target is None:
         raise UserError(f"method {spec.method} hears a target language; name one as target")
-    if spec.method not in TARGETED and spec.target is not None:
-        raise UserError(f"method {spec.method} hears no target language; target must be null, not {spec.target!r}")
+    if not hears and spec.target is not None:
+        how = " with lambda = 0" if isinstance(spec.config, ByolConfig) else ""
+        raise UserError(f"method {spec.method}{how} hears no target language; target must be null, not {spec.target!r}")
 
 
 def _require_match(spec: CellSpec, split: Split, workspace: Workspace) -> None:
@@ -157,8 +159,7 @@ def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:
 def build(spec: CellSpec, split: Split, speech: Speech, whisper: nn.Module) -> Baseline | Byol:
     """The method of a spec with its initial weights, on the speech's device."""
     torch.manual_seed(stable_seed(spec.seed, "initial weights"))
-    bf16 = spec.training.precision == "bf16" or (spec.training.precision == "auto" and speech.device.type == "cuda")
-    encoder = encoders.SpeechEncoder(whisper, speech.frames, bf16=bf16)
+    encoder = encoders.SpeechEncoder(whisper, speech.frames, bf16=spec.training.precision == "bf16")
     numbers = speech.numbers(split.labelled)
     labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed)
     match spec.config:
@@ -167,7 +168,8 @@ def build(spec: CellSpec, split: Split, speech: Speech, whisper: nn.Module) -> B
         case ByolConfig():
             low = speech.numbers([clip for clips in split.unlabelled.values() for clip in clips])
             pairs = TwoSources(numbers, low, spec.training.batch_size, spec.seed)
-            method = Byol(spec.config, encoder, speech, labelled, pairs, spec.seed, spec.training.steps)
+            heard = None if spec.config.supervised_only else pairs
+            method = Byol(spec.config, encoder, speech, labelled, heard, spec.seed, spec.training.steps)
             return method.to(speech.device)
     raise UserError(f"method {spec.method!r} does not train")
 

@@ -32,7 +32,8 @@ class Training:
     `steps`: K optimiser steps, always all of them. `epoch_steps`: steps between validations and checkpoints.
     `batch_size`: clips per source and step. `encoder_lr`, `head_lr` (head, projector, predictor): AdamW learning
     rates, our defaults for small encoders (the paper has 1e-5 for all). `warmup_steps`: linear warm-up, ours (the
-    paper names none). `grad_clip`: largest gradient norm, 0 is off. `precision`: auto is bf16 on CUDA, else fp32.
+    paper names none). `grad_clip`: largest gradient norm, 0 is off. `precision`: of the encoder's arithmetic, fp32 or
+    bf16 (autocast; weights and losses stay in fp32). A plan takes bf16 where it is made on a machine with CUDA.
     """
 
     steps: int = 5000
@@ -43,7 +44,7 @@ class Training:
     warmup_steps: int = 50
     weight_decay: float = 0.01
     grad_clip: float = 0.0
-    precision: str = "auto"
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", self.steps, "at least 1")
@@ -55,7 +56,7 @@ class Training:
         require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "at least 0")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         require(self.grad_clip >= 0, "grad_clip", self.grad_clip, "at least 0 (0 is off)")
-        require(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "auto, fp32 or bf16")
+        require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
 
 
 @dataclass(frozen=True)

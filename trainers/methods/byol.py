@@ -27,6 +27,7 @@ class Byol(nn.Module):
     """Online network θ (encoder, projector, predictor, head), target ξ (encoder, projector) and passive averages.
 
     Inference goes through the target's encoder and the head (§2.3), which is trained on the online encoder.
+    `unlabelled`: None where λ = 0, which hears labelled speech alone.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Byol(nn.Module):
         encoder: SpeechEncoder,
         speech: Speech,
         labelled: Balanced,
-        unlabelled: TwoSources,
+        unlabelled: TwoSources | None,
         seed: int,
         steps: int,
     ) -> None:
@@ -54,17 +55,13 @@ class Byol(nn.Module):
         """`total` and its two parts; all views go through the encoder together."""
         labelled, labels = self._labelled_views(step)
         weight = self.loss_weight(step)
-        pair = [] if self._supervised_only else self._unlabelled_views(step)
+        pair = [] if self.unlabelled is None else self._unlabelled_views(step, self.unlabelled)
         embedded = self.online(torch.cat([labelled, *pair]))
         loss = cross_entropy(self.head(embedded[: len(labelled)]), labels)
         if not pair:
             return {"total": loss, "cross_entropy": loss}
         byol = self._byol(embedded[len(labelled) :], pair)
         return {"total": (1 - weight) * loss + weight * byol, "cross_entropy": loss, "byol": byol}
-
-    @property
-    def _supervised_only(self) -> bool:
-        return self.config.lambda_start == self.config.lambda_end == 0
 
     def loss_weight(self, step: int) -> float:
         """λ at this step."""
@@ -85,16 +82,16 @@ class Byol(nn.Module):
         labels = self.speech.labels(numbers).to(self.speech.device)
         return torch.cat(views), labels.repeat(self.config.views)
 
-    def _unlabelled_views(self, step: int) -> list[Tensor]:
+    def _unlabelled_views(self, step: int, clips: TwoSources) -> list[Tensor]:
         """Two views of the step's unlabelled clips, each (batch, 80, frames)."""
-        numbers = self.unlabelled.draw(step)
+        numbers = clips.draw(step)
         source = generator(self.seed, "byol views", step)
         mel = self.speech.mels(numbers, torch.rand(len(numbers), generator=source))
-        return [self._byol_view(mel, step, view, source) for view in range(2)]
+        return [self._byol_view(mel, clips, step, view, source) for view in range(2)]
 
-    def _byol_view(self, mel: Tensor, step: int, view: int, source: torch.Generator) -> Tensor:
+    def _byol_view(self, mel: Tensor, clips: TwoSources, step: int, view: int, source: torch.Generator) -> Tensor:
         partners = mixup_partners(
-            self.unlabelled.draw,
+            clips.draw,
             step,
             bank=self.config.mixup_bank,
             across=self.config.mixup_across,
@@ -142,9 +139,6 @@ class Byol(nn.Module):
     def facts(self, steps: int) -> dict[str, float]:
         """How much the target lags, and how often the target language's clips were heard."""
         taus = [self.tau(self.config.tau, step) for step in range(steps)]
-        return {
-            "tau_start": taus[0],
-            "target_initial_share": initial_share(taus),
-            "target_mean_age": mean_age(taus),
-            "passes_over_unlabelled": steps * self.unlabelled.half / len(self.unlabelled.low),
-        }
+        lag = {"target_initial_share": initial_share(taus), "target_mean_age": mean_age(taus)}
+        passes = 0.0 if self.unlabelled is None else steps * self.unlabelled.half / len(self.unlabelled.low)
+        return {"tau_start": taus[0], **lag, "passes_over_unlabelled": passes}

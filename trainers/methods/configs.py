@@ -71,6 +71,11 @@ class ByolConfig:
         in_range = all(0 <= tau <= 1 for tau in self.passive_taus)
         require(in_range, "passive_taus", self.passive_taus, "a list of numbers between 0 and 1")
 
+    @property
+    def supervised_only(self) -> bool:
+        """λ = 0 throughout: nothing unlabelled is heard."""
+        return self.lambda_start == self.lambda_end == 0
+
 
 @dataclass(frozen=True)
 class FloorConfig:
@@ -81,8 +86,11 @@ MethodConfig = BaselineConfig | ByolConfig | FloorConfig
 
 FLOORS = ("nuisance_only", "frozen_probe", "own_statistics")
 
-TARGETED = ("byol",)
-"""Methods that hear the target language's unlabelled speech, and so train anew for each language."""
+
+def hears_target(config: MethodConfig) -> bool:
+    """Whether a method hears the target language's unlabelled speech, and so trains anew for each language."""
+    return isinstance(config, ByolConfig) and not config.supervised_only
+
 
 CONFIGS: dict[str, type[BaselineConfig] | type[ByolConfig] | type[FloorConfig]] = {
     "baseline": BaselineConfig,
