@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from audiomentations import AddGaussianSNR, Compose, Gain, PolarityInversion, TimeStretch
 from numpy.typing import NDArray
 
-from trainers.audio.waveform import at_speed, augment
+from trainers.audio.draws import numpy_generator, stable_seed
+from trainers.audio.waveform import ALL_KINDS, KINDS, at_speed, augment
+from trainers.errors import UserError
 
 RATE_HZ = 16_000
 N = 2 * RATE_HZ
@@ -158,8 +161,107 @@ def test_half_are_inverted_whatever_else_befalls_them() -> None:
     assert abs(np.corrcoef(upright, noisy)[0, 1]) < 0.2
 
 
-def test_no_strength_is_no_change() -> None:
-    np.testing.assert_array_equal(augment(noise(), strength=0.0, seed=(0, 1, 2)), noise())
+@pytest.mark.parametrize("kinds", [KINDS, ALL_KINDS, *((kind,) for kind in ALL_KINDS)], ids="+".join)
+def test_no_strength_is_no_change(kinds: tuple[str, ...]) -> None:
+    np.testing.assert_array_equal(augment(noise(), strength=0.0, seed=(0, 1, 2), kinds=kinds), noise())
+
+
+# a choice of kinds
+
+
+def traces(view: Heard) -> dict[str, float]:
+    """What each kind left behind, in units in which 1 is clearly another draw; all 0 where nothing happened."""
+    return {
+        "speed": (view.pitch - 1) / 0.002,
+        "stretch": (view.tempo / view.pitch - 1) / 0.03,
+        "gain": view.gain_db / 0.15,
+        "noise": (min(view.snr_db, 30) - 30) / 1.0,
+        "polarity": 0.0 if view.upright else 10.0,
+    }
+
+
+@lru_cache
+def traced(kinds: tuple[str, ...], views: int = 24) -> tuple[dict[str, float], ...]:
+    clips = (augment(tone(), strength=1.0, seed=(0, 1, place), kinds=kinds) for place in range(views))
+    return tuple(traces(hear(clip)) for clip in clips)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("alone", [False, True], ids=["left out", "alone"])
+def test_a_choice_of_kinds_changes_nothing_about_those_that_stay(kind: str, alone: bool) -> None:
+    kinds = (kind,) if alone else tuple(each for each in KINDS if each != kind)
+    for every, chosen in zip(traced(KINDS), traced(kinds), strict=True):
+        expected = {each: every[each] if each in kinds else 0.0 for each in KINDS}
+        assert chosen == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_alone_does_something_in_some_of_the_cases_and_nothing_in_others(kind: str) -> None:
+    moved = [abs(trace[kind]) > 1 for trace in traced((kind,))]
+    assert 4 < sum(moved) < 20
+
+
+def test_without_inversion_a_view_is_the_same_up_to_its_sign() -> None:
+    for place in range(12):
+        view = augment(noise(), strength=1.0, seed=(0, place))
+        upright = augment(noise(), strength=1.0, seed=(0, place), kinds=("speed", "stretch", "gain", "noise"))
+        assert np.array_equal(view, upright) or np.array_equal(view, -upright)
+
+
+def test_no_kinds_are_no_change() -> None:
+    np.testing.assert_array_equal(augment(noise(), strength=1.5, seed=(0,), kinds=()), noise())
+
+
+def test_the_order_in_which_kinds_are_named_does_not_matter() -> None:
+    first, second = (augment(noise(), strength=1.0, seed=(0, 1), kinds=kinds) for kinds in (KINDS, KINDS[::-1]))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_unknown_kind_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(UserError, match="unknown augmentation 'echo'; there are: gain, noise, pitch, polarity, speed,"):
+        augment(noise(), strength=1.0, seed=(0,), kinds=("gain", "echo"))
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_all_default_kinds_are_what_audiomentations_own_chain_makes_of_the_seed(strength: float) -> None:
+    chain = Compose(
+        [
+            TimeStretch(1.25**-strength, 1.25**strength, leave_length_unchanged=True, p=0.5),
+            Gain(-12 * strength, 12 * strength, p=0.5),
+            AddGaussianSNR(20 - 10 * strength, 30 - 10 * strength, p=0.5),
+            PolarityInversion(p=0.5),
+        ]
+    )
+    for place in range(16):
+        played = at_speed(noise(), 1 + 0.1 * strength * int(numpy_generator(0, place, "speed").integers(-1, 2)))
+        random.seed(stable_seed(0, place, "waveform"))
+        np.random.seed(stable_seed(0, place, "waveform") % 2**32)
+        expected = chain(played, sample_rate=RATE_HZ)
+        np.testing.assert_array_equal(augment(noise(), strength=strength, seed=(0, place)), expected)
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_pitch_moves_half_by_at_most_two_semitones_and_leaves_their_tempo_and_level(strength: float) -> None:
+    views = [hear(augment(tone(), strength=strength, seed=(0, 1, place), kinds=("pitch",))) for place in range(80)]
+    semitones = 12 * np.log2([view.pitch for view in views])
+    assert semitones.min() == pytest.approx(-2 * strength, abs=0.25 * strength)
+    assert semitones.max() == pytest.approx(2 * strength, abs=0.25 * strength)
+    assert np.mean(np.abs(semitones) > 0.01) == pytest.approx(0.5, abs=0.14)
+    assert [view.tempo for view in views] == pytest.approx([1.0] * 80, abs=0.02)
+    assert [view.gain_db for view in views] == pytest.approx([0.0] * 80, abs=0.6)
+
+
+def test_pitch_beside_the_others_changes_half_of_the_views_and_no_other_draw() -> None:
+    def views(kinds: tuple[str, ...]) -> list[Clip]:
+        return [augment(tone(), strength=1.0, seed=(0, 1, place), kinds=kinds) for place in range(24)]
+
+    pairs = list(zip(views(KINDS), views(ALL_KINDS), strict=True))
+    moved = [(hear(without), hear(beside)) for without, beside in pairs if not np.array_equal(without, beside)]
+    assert 6 <= len(moved) <= 18
+    for without, beside in moved:
+        assert beside.tempo / without.tempo == pytest.approx(1, abs=0.03)
+        assert beside.gain_db == pytest.approx(without.gain_db, abs=0.6)
+        assert min(beside.snr_db, 30) == pytest.approx(min(without.snr_db, 30), abs=0.6)
 
 
 def test_one_clip_follows_from_its_seed_and_leaves_input_and_global_streams_alone() -> None:
