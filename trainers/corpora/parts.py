@@ -77,7 +77,7 @@ def _parsed(folder: Path, manifest: bytes) -> Part:
     table = pq.ParquetFile(pa.BufferReader(manifest), pre_buffer=False).read(use_threads=False)
     told = json.loads(table.schema.metadata[b"foldwise"])
     rows = table.to_pylist()
-    names = [each.name for each in fields(Utterance)]
+    names = [each.name for each in fields(Utterance) if each.name in table.column_names]  # older ones lack new fields
     return Part(
         folder,
         told["fingerprint"],

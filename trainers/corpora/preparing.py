@@ -61,8 +61,14 @@ def part_of(found: Scan, data_root: Path, home: Path, report: Report) -> Part:
 
 def _fingerprint(utterances: tuple[Utterance, ...], sources: list[tuple[Stamp, str]]) -> str:
     """Of format, names, labels, sizes and content; not of times, so that a copy of a corpus is the same corpus."""
-    told = [[astuple(clip), size, digest] for clip, ((size, _, _), digest) in zip(utterances, sources, strict=True)]
+    told = [[_facts(clip), size, digest] for clip, ((size, _, _), digest) in zip(utterances, sources, strict=True)]
     return hashlib.sha256(json.dumps([FORMAT, told]).encode()).hexdigest()
+
+
+def _facts(clip: Utterance) -> list[object]:
+    """Split and fold count where a corpus has them: one without is the corpus it was before there were such fields."""
+    *told, split, fold = astuple(clip)
+    return told if (split, fold) == ("", None) else [*told, split, fold]
 
 
 def _opened(folder: Path, fingerprint: str) -> Part:
