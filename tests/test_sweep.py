@@ -100,10 +100,8 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same_table(done: t
 @pytest.mark.slow
 def test_byol_lambda_takes_over_the_cells_that_it_shares_with_byol_tau(done: tuple[Path, str]) -> None:
     shared = sweep(done[0], "byol_lambda", *SHORT, "--dry-run")
-    assert (
-        "10 cells (5 configurations (1 of them for every language at once) × 1 language × 2 folds × 1 seed): 2 done, 8 to run"
-        in shared.stdout
-    )
+    assert "10 cells (5 configurations (1 of them for every language at once) × 1 language × 2 f" in shared.stdout
+    assert "× 2 folds × 1 seed): 2 done, 8 to run" in shared.stdout
 
 
 @pytest.mark.slow
