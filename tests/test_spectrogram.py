@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.audio.draws import generator
+from trainers.audio.log_mel import log_mel, mel_filters
 from trainers.audio.spectrogram import (
     _rectangle_side,
     byol_view,
@@ -20,7 +21,9 @@ from trainers.audio.spectrogram import (
     mixup_partners,
     random_resize_crop,
     resized_crop,
+    stretched_bands,
     supervised_view,
+    vtlp,
 )
 
 BANDS, FRAMES = 80, 300
@@ -158,6 +161,87 @@ def test_a_mask_wider_than_the_clip_masks_at_most_all() -> None:
     assert mask(log_mels(frames=50), bands=27, frames=100, generator=generator(0)).isfinite().all()
 
 
+# vocal tract length
+
+
+def tones(hz: list[float]) -> Tensor:
+    """Log-mels of half a second of each tone."""
+    time_s = torch.arange(8000, dtype=torch.float64) / 16_000
+    waves = torch.sin(2 * torch.pi * torch.tensor(hz, dtype=torch.float64)[:, None] * time_s)
+    return log_mel(0.3 * waves.float(), n_samples=8000)
+
+
+def peaks(x: Tensor) -> list[int]:
+    """The loudest band of each clip, in the middle of it."""
+    return x[:, :, 20:30].mean(2).argmax(1).tolist()
+
+
+def warped_hz(hz: float, factor: float) -> float:
+    """Jaitly & Hinton 2013 eq. 1 as printed: where a frequency goes."""
+    high, half = 4800.0, 8000.0
+    if hz <= high * min(factor, 1) / factor:
+        return hz * factor
+    return half - (half - high * min(factor, 1)) / (half - high * min(factor, 1) / factor) * (half - hz)
+
+
+@pytest.mark.parametrize("factor", [0.87, 1 / 1.1, 0.95, 1.0, 1.05, 1.1, 1.15])
+def test_a_stretched_tone_is_heard_in_the_band_of_the_stretched_frequency(factor: float) -> None:
+    hz = [700.0, 1000.0, 1800.0, 2900.0, 4100.0, 5200.0, 6800.0]
+    stretched = peaks(stretched_bands(tones(hz), torch.full((len(hz),), factor)))
+    expected = peaks(tones([warped_hz(each, factor) for each in hz]))
+    assert max(abs(ours - theirs) for ours, theirs in zip(stretched, expected, strict=True)) <= 1
+    assert sum(ours == theirs for ours, theirs in zip(stretched, expected, strict=True)) >= 5
+
+
+def test_a_stretched_ramp_over_frequency_is_the_ramp_at_the_warped_frequencies() -> None:
+    filters = mel_filters()
+    centres_hz = (filters * torch.linspace(0, 8000, 201, dtype=torch.float64)).sum(1) / filters.sum(1)
+    ramp = torch.arange(80.0)[None, :, None].expand(1, 80, 4)
+    for factor in (0.9, 1.1):
+        stretched = stretched_bands(ramp, torch.tensor([factor]))[0, :, 0]
+        goes_to = [warped_hz(float(hz), factor) for hz in centres_hz]
+        expected = np.interp(centres_hz.numpy(), goes_to, np.arange(80))
+        np.testing.assert_allclose(stretched[20:], expected[20:], atol=0.12)
+
+
+def test_the_uppermost_and_the_lowest_band_stay_almost_where_they_are() -> None:
+    ramp = torch.arange(80.0)[None, :, None].expand(2, 80, 4)
+    stretched = stretched_bands(ramp, torch.tensor([0.9, 1.1]))
+    assert (stretched[:, 0] - 0).abs().max() < 0.2
+    assert (stretched[:, -1] - 79).abs().max() < 0.4
+
+
+def test_each_clip_is_stretched_by_its_own_factor_and_not_at_all_by_one() -> None:
+    x, factors = log_mels(3), torch.tensor([0.9, 1.0, 1.1])
+    together = stretched_bands(x, factors)
+    for place in range(3):
+        alone = stretched_bands(x[place : place + 1], factors[place : place + 1])
+        torch.testing.assert_close(together[place : place + 1], alone, atol=0, rtol=0)
+    torch.testing.assert_close(together[1], x[1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0, 1.5])
+def test_vocal_tracts_vary_uniformly_within_their_range(strength: float) -> None:
+    ramp = torch.arange(80.0)[None, :, None].expand(4000, 80, 1)
+    middle = vtlp(ramp, strength=strength, generator=generator(0, "vtlp"))[:, 40, 0]
+    ends = stretched_bands(ramp[:2], torch.tensor([1.1**-strength, 1.1**strength]))[:, 40, 0]
+    assert middle.max() == pytest.approx(float(ends[0]), abs=0.02)
+    assert middle.min() == pytest.approx(float(ends[1]), abs=0.02)
+    upwards = (1 - 1.1**-strength) / (1.1**strength - 1.1**-strength)
+    assert float((middle > 40).float().mean()) == pytest.approx(upwards, abs=0.03)
+
+
+def test_vocal_tracts_follow_from_the_generator_alone_and_leave_the_clip_alone() -> None:
+    x = log_mels()
+    kept, before = x.clone(), torch.random.get_rng_state()
+    first, again = (vtlp(x, strength=1.0, generator=generator(0, "vtlp")) for _ in range(2))
+    assert torch.equal(first, again)
+    assert torch.equal(x, kept)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not torch.equal(first, vtlp(x, strength=1.0, generator=generator(1, "vtlp")))
+    assert (first.shape, first.dtype) == (x.shape, x.dtype)
+
+
 # views
 
 
@@ -165,6 +249,7 @@ def test_no_strength_is_no_change() -> None:
     x = log_mels()
     assert torch.equal(byol_view(x, log_mels(seed=1), EVERY, strength=0.0, generator=generator(0)), x)
     assert torch.equal(supervised_view(x, strength=0.0, generator=generator(0)), x)
+    assert torch.equal(vtlp(x, strength=0.0, generator=generator(0)), x)
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0, 1.5])
@@ -204,6 +289,8 @@ def test_cuda_sees_the_same_views() -> None:
     x, z = log_mels(), log_mels(seed=1)
     on_gpu = byol_view(x.cuda(), z.cuda(), EVERY, strength=1.0, generator=generator(0)).cpu()
     torch.testing.assert_close(on_gpu, byol_view(x, z, EVERY, strength=1.0, generator=generator(0)), atol=1e-4, rtol=0)
+    stretched = vtlp(x.cuda(), strength=1.0, generator=generator(0)).cpu()
+    torch.testing.assert_close(stretched, vtlp(x, strength=1.0, generator=generator(0)), atol=1e-6, rtol=0)
 
 
 # partners

@@ -1,4 +1,5 @@
-"""Augmentation of Whisper log-mels for BYOL: mixup, random resize crop, masks (Niizumi et al. 2021; Park et al. 2019).
+"""Augmentation of Whisper log-mels: mixup and random resize crop for BYOL (Niizumi et al. 2021), masks (Park et al.
+2019), and vocal tract length perturbation (Jaitly & Hinton 2013).
 
 Written from the papers' formulas. A batch is (batch, bands, frames) on any device; every clip has draws of its own,
 made on the CPU from the generator that the caller passes, so that CPU and CUDA see the same views.
@@ -11,9 +12,18 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from trainers.audio.front_end import SAMPLE_RATE_HZ
+from trainers.audio.log_mel import _hz_to_mel, _mel_to_hz
+
 MIXUP_ALPHA = 0.4
 MASK_BANDS = 27
 MASK_SHARE = 0.3
+VTLP_RANGE = 1.1
+"""The most by which frequencies are stretched; our default (Jaitly & Hinton: .9 to 1.1)."""
+
+VTLP_BEND_HZ = 4800.0
+"""Where the stretch bends towards the fixed end at 8 kHz (Jaitly & Hinton's F_hi)."""
+
 _NEPERS = 4 * math.log(10)
 """Whisper's scale is log10(power) / 4 + 1, so this times a difference is a natural log of a power ratio."""
 
@@ -116,6 +126,41 @@ def _interval(size: int, most: int, draws: Tensor) -> Tensor:
     first = (draws[1] * (size - width + 1)).long()[:, None]
     place = torch.arange(size)
     return (place >= first) & (place < first + width[:, None])
+
+
+def vtlp(x: Tensor, *, strength: float, generator: Generator) -> Tensor:
+    """A view of each clip as if its speaker's vocal tract were shorter or longer, by U(1.1^−s, 1.1^s); s = 0: itself.
+
+    Our reading of the paper's "spectral stretch" where it is not one of time (METHODS §3.2, FLAG 15).
+    """
+    if strength == 0:
+        return x
+    low, high = VTLP_RANGE**-strength, VTLP_RANGE**strength
+    return stretched_bands(x, low + (high - low) * torch.rand(len(x), generator=generator))
+
+
+def stretched_bands(x: Tensor, factors: Tensor) -> Tensor:
+    """(batch, bands, frames) with all frequencies multiplied by each clip's factor (batch,): what was at f is at f · α.
+
+    Above F_hi · min(α, 1), with F_hi 4.8 kHz, the stretch is the straight line that leaves 8 kHz where it is (Jaitly &
+    Hinton 2013 eq. 1). Each band takes the level between the two bands nearest to where it comes from, on the mel axis.
+    """
+    bands, top_hz = x.shape[1], torch.tensor(SAMPLE_RATE_HZ / 2, dtype=torch.float64)
+    step = _hz_to_mel(top_hz) / (bands + 1)
+    target_hz = _mel_to_hz(step * torch.arange(1, bands + 1))
+    source = (_hz_to_mel(_unstretched_hz(target_hz, factors.double()[:, None])) / step - 1).clamp(0, bands - 1)
+    below = source.long().clamp(max=bands - 2)
+    share = (source - below).float().to(x.device)[:, :, None]
+    below = below.to(x.device)[:, :, None].expand_as(x)
+    return torch.lerp(x.gather(1, below), x.gather(1, below + 1), share)
+
+
+def _unstretched_hz(hz: Tensor, factor: Tensor) -> Tensor:
+    """Where in the clip a frequency of the stretched clip comes from."""
+    top_hz = SAMPLE_RATE_HZ / 2
+    bend = VTLP_BEND_HZ * factor.clamp(max=1)
+    slope = (top_hz - bend / factor) / (top_hz - bend)
+    return torch.where(hz <= bend, hz / factor, top_hz - slope * (top_hz - hz))
 
 
 def mixup_partners(drawn: Callable[[int], Tensor], step: int, *, bank: int, across: bool, source: Generator) -> Tensor:
