@@ -1,0 +1,177 @@
+"""The views' networks, each against its formula written out in numpy."""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainers.audio.draws import generator
+from trainers.methods.views import LayerView, MelView, StatisticsView, projection, sinusoids
+
+Array = NDArray[np.float64]
+Network = TypeVar("Network", bound=nn.Module)
+View = LayerView | MelView | StatisticsView
+VIEWS: dict[str, tuple[Callable[[], View], tuple[int, ...]]] = {
+    "layers": (lambda: LayerView(5, 24), (6, 5, 30, 24)),
+    "mel": (lambda: MelView(80), (6, 80, 120)),
+    "statistics": (lambda: StatisticsView(88), (6, 88)),
+}
+every_view = pytest.mark.parametrize(("make", "shape"), VIEWS.values(), ids=VIEWS.keys())
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed, "test"))
+
+
+def seeded(view: Network) -> Network:
+    """Every weight drawn anew, so that nothing hides behind zeros and ones of an initialisation."""
+    with torch.no_grad():
+        for number, weight in enumerate(view.parameters()):
+            weight.copy_(normal(*weight.shape, seed=number) * 0.3 + 0.05)
+    return view.eval()
+
+
+def weights(module: nn.Module) -> dict[str, Array]:
+    return {name: value.detach().double().numpy() for name, value in module.named_parameters()}
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def softmax(x: Array) -> Array:
+    raised = np.exp(x - x.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+# layers
+
+
+def test_layers_are_averaged_convolved_pointwise_twice_and_averaged_over_time() -> None:
+    view, states = seeded(LayerView(5, 24)), normal(6, 5, 30, 24)
+    w, shares = weights(view.convolutions), softmax(weights(view)["layer_logits"])
+    x = sum(share * states[:, layer].double().numpy() for layer, share in enumerate(shares))
+    x = relu(x @ w["0.weight"][:, :, 0].T + w["0.bias"])
+    x = relu(x @ w["3.weight"][:, :, 0].T + w["3.bias"])
+    np.testing.assert_allclose(view(states).detach(), x.mean(1), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_weigh_the_same_at_first_and_one_alone_when_its_logit_is_large() -> None:
+    view, states = LayerView(5, 24).eval(), normal(6, 5, 30, 24)
+    averages = states.mean(1, keepdim=True).expand_as(states)
+    torch.testing.assert_close(view(states), view(averages))
+    with torch.no_grad():
+        view.layer_logits[3] = 100.0
+    torch.testing.assert_close(view(states), view(states[:, 3:4].expand_as(states)))
+
+
+def test_states_kept_in_half_precision_give_nearly_the_same() -> None:
+    view, states = seeded(LayerView(5, 24)), normal(6, 5, 30, 24)
+    halved = view(states.half())
+    assert halved.dtype == torch.float32
+    torch.testing.assert_close(halved, view(states), rtol=0.01, atol=0.01)
+
+
+# mel
+
+
+def convolved(x: Array, weight: Array, bias: Array) -> Array:
+    """(frames, inputs) by kernels of five every second frame, two frames of zeros on either side; ReLU."""
+    padded = np.pad(x, ((2, 2), (0, 0)))
+    places = range(0, len(x), 2)
+    return relu(np.stack([np.einsum("kd,odk->o", padded[p : p + 5], weight) for p in places]) + bias)
+
+
+def normalised(x: Array, weight: Array, bias: Array) -> Array:
+    return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5) * weight + bias
+
+
+def transformed(x: Array, w: dict[str, Array]) -> Array:
+    """A layer of Vaswani et al. 2017: attention of two heads, then a network of its own per position."""
+    queries, keys, values = np.split(x @ w["self_attn.in_proj_weight"].T + w["self_attn.in_proj_bias"], 3, axis=1)
+    heads = [slice(0, 64), slice(64, 128)]
+    attended = [softmax(queries[:, h] @ keys[:, h].T / 8) @ values[:, h] for h in heads]
+    mixed = np.concatenate(attended, 1) @ w["self_attn.out_proj.weight"].T + w["self_attn.out_proj.bias"]
+    x = normalised(x + mixed, w["norm1.weight"], w["norm1.bias"])
+    hidden = relu(x @ w["linear1.weight"].T + w["linear1.bias"])
+    return normalised(x + hidden @ w["linear2.weight"].T + w["linear2.bias"], w["norm2.weight"], w["norm2.bias"])
+
+
+def positions(n: int) -> Array:
+    angles = [[p / 10_000 ** (i / 64) for i in range(64)] for p in range(n)]
+    return np.array([[*map(math.sin, row), *map(math.cos, row)] for row in angles])
+
+
+@pytest.mark.parametrize("frames", [120, 37, 1])
+@torch.no_grad()
+def test_mels_are_convolved_thrice_attended_twice_and_averaged_over_time(frames: int) -> None:
+    view, mel = seeded(MelView(80)), normal(2, 80, frames)
+    w = weights(view.convolutions)
+    for clip, ours in zip(mel.double().numpy(), view(mel), strict=True):
+        x = clip.T
+        for number in (0, 2, 4):
+            x = convolved(x, w[f"{number}.weight"], w[f"{number}.bias"])
+        x = x + positions(len(x))
+        for layer in view.transformer:
+            x = transformed(x, weights(layer))
+        np.testing.assert_allclose(ours, x.mean(0), rtol=1e-3, atol=1e-4)
+
+
+def test_three_seconds_are_heard_at_38_positions() -> None:
+    view = MelView(80)
+    assert view.convolutions(normal(1, 80, 300)).shape == (1, 128, 38)
+    np.testing.assert_allclose(sinusoids(38, torch.device("cpu")), positions(38), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_clip_is_not_heard_as_its_own_parts_in_another_order() -> None:
+    view, mel = MelView(80).eval(), normal(2, 80, 160)
+    swapped = torch.cat([mel[:, :, 80:], mel[:, :, :80]], dim=2)
+    assert (view(swapped) - view(mel)).abs().max() > 0.02
+
+
+# statistics and projection
+
+
+def test_statistics_go_through_two_layers_with_relu() -> None:
+    view, features = seeded(StatisticsView(88)), normal(6, 88)
+    w = weights(view)
+    x = relu(features.double().numpy() @ w["0.weight"].T + w["0.bias"])
+    expected = relu(x @ w["2.weight"].T + w["2.bias"])
+    np.testing.assert_allclose(view(features).detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_projection_normalises_over_the_batch_in_training() -> None:
+    head, x = seeded(projection(24)).train(), normal(16, 24)
+    w = weights(head)
+    hidden = x.double().numpy() @ w["0.weight"].T + w["0.bias"]
+    hidden = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-5) * w["1.weight"] + w["1.bias"]
+    expected = relu(hidden) @ w["3.weight"].T + w["3.bias"]
+    np.testing.assert_allclose(head(x).detach(), expected, rtol=1e-3, atol=1e-4)
+
+
+# all
+
+
+@every_view
+def test_a_view_gives_its_dimensions_and_every_weight_learns(make: Callable[[], View], shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    view = make()
+    head = projection(view.dimensions)
+    embedded = view(normal(*shape))
+    assert embedded.shape == (shape[0], view.dimensions)
+    (head(embedded) * normal(shape[0], 128, seed=1)).sum().backward()
+    still = [name for name, weight in view.named_parameters() if not weight.grad.any()]
+    assert still == []
+
+
+@every_view
+@torch.no_grad()
+def test_clips_of_a_batch_do_not_touch_each_other(make: Callable[[], View], shape: tuple[int, ...]) -> None:
+    view, x = make().eval(), normal(*shape)
+    torch.testing.assert_close(view(x)[2:3], view(x[2:3]))
