@@ -1,5 +1,6 @@
 """The encoder against its file and against the untouched reference implementation."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperConfig, WhisperModel
 
-from trainers.encoders import SpeechEncoder, fingerprint, frozen_copy, load_whisper, locate, move_towards
+from trainers.audio.log_mel import log_mel
+from trainers.corpora.recordings import decode
+from trainers.encoders import (
+    SpeechEncoder,
+    encoder_of,
+    fingerprint,
+    frozen_copy,
+    load_backbone,
+    load_whisper,
+    locate,
+    move_towards,
+)
 from trainers.errors import UserError
 
 
@@ -77,6 +89,68 @@ def test_longer_speech_than_the_encoder_has_positions_for_is_refused(tiny: Path)
         SpeechEncoder(load_whisper(tiny), 3200)
 
 
+def test_real_speech_gives_the_hidden_states_of_the_reference_encoder(encoder_dir: Path, data_root: Path) -> None:
+    clip = torch.from_numpy(decode(sorted((data_root / "emodb" / "wav").glob("*.wav"))[0]))
+    heard = torch.zeros(1, 30 * 16_000)
+    heard[0, : len(clip)] = clip
+    mel = log_mel(heard, n_samples=30 * 16_000)
+    reference, seen = WhisperModel.from_pretrained(encoder_dir, dtype=torch.float32).encoder.eval(), []
+    for layer in reference.layers:
+        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder = SpeechEncoder(load_backbone(encoder_dir), 3000)
+    with torch.no_grad():
+        seen.append(reference(mel).last_hidden_state)
+        assert torch.allclose(encoder.hidden(mel), seen[-1], atol=1e-5)
+    assert torch.allclose(encoder.layers(mel), torch.stack(seen, dim=1), atol=1e-4)
+    assert encoder.layers(mel).shape == (1, 5, 1500, 384)
+
+
+def test_layers_have_no_gradient_and_leave_the_encoder_training(tiny: Path) -> None:
+    encoder = encoder_of(load_backbone(tiny), 300).train()
+    mel = torch.randn(2, 80, 300)
+    assert not encoder.layers(mel).requires_grad
+    assert encoder.training
+    assert torch.equal(encoder.layers(mel)[:, -1], encoder.hidden(mel))
+    assert torch.equal(encoder.hidden(mel).mean(1), encoder(mel))
+    assert encoder.hears == "mel"
+
+
+@pytest.mark.parametrize(
+    ("count", "trained"),
+    [(None, ["layer_norm", "layers.0", "layers.1"]), (0, []), (1, ["layer_norm", "layers.1"])],
+)
+def test_trainable_layers_are_the_last_ones_and_the_final_norm(
+    tiny: Path, count: int | None, trained: list[str]
+) -> None:
+    encoder = encoder_of(load_whisper(tiny), 300, trainable_layers=count).train()
+    embedded = encoder(torch.randn(2, 80, 300))
+    assert embedded.requires_grad == bool(trained)
+    if trained:
+        embedded.square().sum().backward()
+    named = dict(encoder.whisper.named_parameters())
+    expected = {name for name in named if name.startswith(tuple(f"{part}." for part in trained))}
+    assert {name for name, parameter in named.items() if parameter.requires_grad} == expected
+    assert {name for name, parameter in named.items() if parameter.grad is not None} == expected
+
+
+def test_a_frozen_encoder_is_followed_without_moving(tiny: Path) -> None:
+    online = encoder_of(load_whisper(tiny), 300, trainable_layers=0)
+    average = frozen_copy(online)
+    move_towards(average, online, 0.5)
+    assert all(torch.equal(*pair) for pair in zip(average.parameters(), online.parameters(), strict=True))
+
+
+def test_trainable_layers_beyond_the_encoder_are_refused(tiny: Path) -> None:
+    with pytest.raises(UserError, match="trainable_layers is 3; it must be 0 to 2, the encoder's layers, or none"):
+        encoder_of(load_whisper(tiny), 300, trainable_layers=3)
+
+
+def test_fingerprint_of_whisper_is_the_hash_of_configuration_and_weights(encoder_dir: Path) -> None:
+    configuration = json.dumps(json.loads((encoder_dir / "config.json").read_text()), sort_keys=True)
+    weights = hashlib.sha256((encoder_dir / "model.safetensors").read_bytes()).digest()
+    assert fingerprint(encoder_dir) == hashlib.sha256(configuration.encode() + weights).hexdigest()
+
+
 def test_moving_average_meets_its_closed_form_and_leaves_frozen_parts(tiny: Path) -> None:
     online = SpeechEncoder(load_whisper(tiny), 300)
     average = frozen_copy(online)
@@ -120,7 +194,10 @@ def test_fingerprint_follows_the_weights_and_not_the_place(tiny: Path, tmp_path:
         (lambda f: (f / "config.json").unlink(), "has no config.json"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x08torn"), "cannot be read"),
         (lambda f: save_file({"encoder.x": torch.ones(1)}, f / "model.safetensors"), "lacks 37 of its weights"),
-        (lambda f: (f / "config.json").write_text(json.dumps({"model_type": "bert"})), "there are: whisper"),
+        (
+            lambda f: (f / "config.json").write_text(json.dumps({"model_type": "bert"})),
+            "there are: hubert, wav2vec2, wavlm, whisper",
+        ),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
     ],
 )

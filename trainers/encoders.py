@@ -1,17 +1,35 @@
-"""Pretrained speech encoders, pooling and the classification head."""
+"""Pretrained speech encoders as methods use them, and the classification head."""
 
 import copy
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
+from trainers.audio.front_end import SAMPLE_RATE_HZ
+from trainers.audio.log_mel import HOP
 from trainers.corpora.utterance import EMOTIONS
-from trainers.errors import UserError
+from trainers.encoder_files import KINDS, configuration, fill, fingerprint, locate
+from trainers.errors import UserError, require
+from trainers.freezing import as_if_frozen, train_last
+from trainers.waveform_encoders import WaveformEncoder, load_waveform_backbone, shortest_input
+
+__all__ = [
+    "KINDS",
+    "Encoder",
+    "Head",
+    "SpeechEncoder",
+    "WaveformEncoder",
+    "encoder_of",
+    "fingerprint",
+    "frozen_copy",
+    "load_backbone",
+    "load_whisper",
+    "locate",
+    "move_towards",
+    "trainable",
+]
 
 CONV_STRIDE = 2
 """Whisper's second convolution halves the frame rate: two mel frames are one position."""
@@ -20,21 +38,38 @@ CONV_STRIDE = 2
 class SpeechEncoder(nn.Module):
     """Whisper's encoder heard for a fixed time, averaged over time (Gong et al. 2025 §3.2).
 
-    The table of positions is cut to its first `frames / 2` rows; convolutions and positions are frozen. With
-    `bf16` the encoder computes in bfloat16; its weights stay in fp32.
+    The table of positions is cut to its first `frames / 2` rows; convolutions and positions are frozen.
+    `trainable_layers`: how many of the last transformer layers train, with the final LayerNorm; None is all, as in
+    the paper. With `bf16` the encoder computes in bfloat16; its weights stay in fp32.
     """
 
-    def __init__(self, whisper: Any, frames: int, *, bf16: bool = False) -> None:
+    hears: ClassVar[str] = "mel"
+
+    def __init__(self, whisper: Any, frames: int, *, bf16: bool = False, trainable_layers: int | None = None) -> None:
         super().__init__()
         self.bf16 = bf16
         self.whisper = _cropped(copy.deepcopy(whisper), frames // CONV_STRIDE)
         self.dimensions = int(whisper.config.d_model)
+        train_last(self.whisper, self.whisper.layers, trainable_layers, self.whisper.layer_norm)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """(batch, 80, frames) log-mel to (batch, d_model) in fp32."""
+        """(batch, 80, frames) log-mel to (batch, d_model) in fp32, the mean over time of `hidden`."""
+        return self.hidden(mel).mean(dim=1)
+
+    def hidden(self, mel: Tensor) -> Tensor:
+        """(batch, 80, frames) to the last hidden states (batch, frames / 2, d_model) in fp32."""
         with torch.autocast(mel.device.type, torch.bfloat16, enabled=self.bf16):
-            hidden: Tensor = self.whisper(mel).last_hidden_state
-        return hidden.float().mean(dim=1)
+            states: Tensor = self.whisper(mel).last_hidden_state
+        return states.float()
+
+    def layers(self, mel: Tensor) -> Tensor:
+        """(batch, 80, frames) to all hidden states (batch, layers + 1, frames / 2, d_model) in fp32, without gradient.
+
+        The first is the transformer's input, the last what `hidden` gives.
+        """
+        with as_if_frozen(self), torch.autocast(mel.device.type, torch.bfloat16, enabled=self.bf16):
+            found = self.whisper(mel, output_hidden_states=True)
+        return torch.stack([*found.hidden_states[:-1], found.last_hidden_state], dim=1).float()
 
 
 def _cropped(whisper: Any, positions: int) -> Any:
@@ -47,6 +82,10 @@ def _cropped(whisper: Any, positions: int) -> Any:
     for frozen in (whisper.conv1, whisper.conv2, table):
         frozen.requires_grad_(False)
     return whisper
+
+
+Encoder = SpeechEncoder | WaveformEncoder
+"""What methods may ask of any encoder: `hears`, `dimensions`, a call for embeddings, `hidden` and `layers`."""
 
 
 class Head(nn.Sequential):
@@ -65,62 +104,6 @@ class Head(nn.Sequential):
         )
 
 
-def locate(encoder: str) -> Path:
-    """The folder of an encoder given as a folder or as a Hugging Face name (`openai/whisper-small.en`)."""
-    folder = Path(encoder).expanduser()
-    if folder.is_dir():
-        return _checked(folder.resolve())
-    if encoder.count("/") > 1 or encoder.startswith((".", "/", "~")):
-        raise UserError(f"encoder folder {encoder!r} does not exist")
-    return _checked(_from_hub(encoder))
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(name, allow_patterns=["config.json", "*.safetensors", "*.safetensors.index.json"])
-        )
-    except Exception as error:  # the hub's client raises many kinds: offline, unknown name, gated, no permission
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"encoder {name!r} is no folder here and the Hugging Face hub did not give it: {reason}"
-        ) from error
-
-
-def _checked(folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"encoder folder {str(folder)!r} has no config.json")
-    if not _weight_files(folder):
-        raise UserError(f"encoder folder {str(folder)!r} has no weights (*.safetensors)")
-    return folder
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
-
-
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over the encoder's configuration and weight files, wherever the folder lies."""
-    digest = hashlib.sha256(json.dumps(_configuration(folder), sort_keys=True).encode())
-    for file in _weight_files(folder):
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _configuration(folder: Path) -> dict[str, Any]:
-    try:
-        values = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'config.json'} cannot be read: {error}") from error
-    if not isinstance(values, dict) or values.get("model_type") != "whisper":
-        kind = values.get("model_type") if isinstance(values, dict) else values
-        raise UserError(f"encoder {str(folder)!r} is of type {kind!r}; there are: whisper")
-    return values
-
-
 def load_whisper(folder: Path) -> nn.Module:
     """Whisper's encoder with the file's weights in fp32; UserError names what the file lacks.
 
@@ -130,33 +113,38 @@ def load_whisper(folder: Path) -> nn.Module:
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    config = WhisperConfig(**{**_configuration(folder), "dtype": "float32"})
+    config = WhisperConfig(**{**configuration(folder, ("whisper",)), "dtype": "float32"})
     encoder: nn.Module = WhisperEncoder(config)
-    weights = _encoder_weights(folder)
-    lacking = sorted(set(encoder.state_dict()) - set(weights))
-    if lacking:
-        raise UserError(f"encoder {str(folder)!r} lacks {len(lacking)} of its weights, {lacking[0]!r} first")
-    try:
-        encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
-    except RuntimeError as error:
-        raise UserError(
-            f"encoder {str(folder)!r} does not fit its config.json: {str(error).splitlines()[-1]}"
-        ) from error
+    fill(encoder, folder, _below_encoder)
     return encoder.float()
 
 
-def _encoder_weights(folder: Path) -> dict[str, Tensor]:
-    """The encoder's tensors by their names below `encoder.`; those of a decoder beside it are not read."""
-    weights = {}
-    for file in _weight_files(folder):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118  (a safetensors file is no mapping)
-                    if name.removeprefix("model.").startswith("encoder."):
-                        weights[name.removeprefix("model.").removeprefix("encoder.")] = tensors.get_tensor(name).float()
-        except Exception as error:  # safetensors raises its own kind, without a public name
-            raise UserError(f"weights {str(file)!r} cannot be read: {error}") from error
-    return weights
+def _below_encoder(name: str) -> str | None:
+    """A tensor's name below `encoder.`; None for a decoder's."""
+    inner = name.removeprefix("model.")
+    return inner.removeprefix("encoder.") if inner.startswith("encoder.") else None
+
+
+def load_backbone(folder: Path) -> nn.Module:
+    """The encoder in a folder, whichever of `KINDS` its config.json names, with the file's weights in fp32.
+
+    UserError names the kinds there are, or what the file lacks.
+    """
+    is_whisper = configuration(folder)["model_type"] == "whisper"
+    return load_whisper(folder) if is_whisper else load_waveform_backbone(folder)
+
+
+def encoder_of(backbone: Any, frames: int, *, bf16: bool = False, trainable_layers: int | None = None) -> Encoder:
+    """A copy of a loaded backbone as methods use it, for windows of `frames` times 10 ms.
+
+    Its `hears` says whether it takes log-mels or waveforms. UserError where the window does not suit it.
+    """
+    if backbone.config.model_type == "whisper":
+        return SpeechEncoder(backbone, frames, bf16=bf16, trainable_layers=trainable_layers)
+    needed = shortest_input(backbone)
+    rule = f"at least {needed / SAMPLE_RATE_HZ:g}, what this encoder needs"
+    require(frames * HOP >= needed, "length_s", frames * HOP / SAMPLE_RATE_HZ, rule)
+    return WaveformEncoder(backbone, bf16=bf16, trainable_layers=trainable_layers)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
@@ -172,7 +160,8 @@ def move_towards(averages: nn.Module, online: nn.Module, tau: float) -> None:
         if parameter.requires_grad:
             moving.append(average)
             source.append(parameter)
-    torch._foreach_lerp_(moving, source, 1 - tau)
+    if moving:  # nothing moves where the encoder is frozen whole
+        torch._foreach_lerp_(moving, source, 1 - tau)
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:

@@ -1,0 +1,70 @@
+"""From hidden states over time to one embedding: the mean, or self-attention pooling (Safari et al. 2020)."""
+
+import torch
+from torch import Tensor, nn
+
+from trainers.encoders import Encoder
+from trainers.errors import unknown
+
+POOLINGS = ("mean", "attention")
+
+
+class MeanPooling(nn.Module):
+    """The average over time."""
+
+    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, T, d) to (batch, d). `mask`: (batch, T), true for the positions that count, at least one each."""
+        if mask is None:
+            return hidden.mean(dim=1)
+        counted = mask.unsqueeze(2)
+        total = hidden.masked_fill(~counted, 0).sum(dim=1)
+        return total / counted.sum(dim=1)
+
+
+class AttentionPooling(nn.Module):
+    """Self-attention pooling (Safari, India and Hernando 2020): w = softmax(H W_c) over time, c = Σ_t w_t h_t.
+
+    W_c starts at zero, so that training begins at the mean and no random number is drawn: a run with the mean and one
+    with attention start from the same head. That start is our default; Xiang (2024) names the pooling alone.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dimensions))
+
+    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, T, d) to (batch, d). `mask`: (batch, T), true for the positions that count, at least one each."""
+        return torch.einsum("bt,btd->bd", self.weights(hidden, mask), hidden)
+
+    def weights(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, T): how much each position counts; they sum to 1, masked positions have 0."""
+        scores = hidden @ self.weight
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.softmax(dim=1)
+
+
+def pooling(kind: str, dimensions: int) -> MeanPooling | AttentionPooling:
+    """The pooling called "mean" or "attention" over states of `dimensions`; UserError for another name."""
+    if kind == "mean":
+        return MeanPooling()
+    if kind == "attention":
+        return AttentionPooling(dimensions)
+    raise unknown("pooling", kind, POOLINGS)
+
+
+class PooledEncoder(nn.Module):
+    """An encoder followed by a pooling of its hidden states: input to one embedding, as heads want it.
+
+    With the mean it gives what the encoder alone gives.
+    """
+
+    def __init__(self, encoder: Encoder, pool: MeanPooling | AttentionPooling) -> None:
+        super().__init__()
+        self.encoder, self.pool = encoder, pool
+        self.hears, self.dimensions = encoder.hears, encoder.dimensions
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Log-mels (batch, 80, frames) or waveforms (batch, samples) to (batch, d) in fp32."""
+        pooled: Tensor = self.pool(self.encoder.hidden(heard))
+        return pooled
