@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score, roc_curve
+from sklearn.neighbors import KNeighborsClassifier
 
 from trainers.corpora.utterance import EMOTIONS
-from trainers.scores import Score, score
+from trainers.errors import UserError
+from trainers.scores import Floats, Score, equal_error_rate, knn_accuracy, score
 
 ALL = range(4)
 labelled = st.lists(st.tuples(st.sampled_from(ALL), st.sampled_from(ALL)), min_size=1, max_size=60)
@@ -86,3 +88,60 @@ def test_a_score_survives_json_with_its_absent_classes() -> None:
     again = Score.from_dict(json.loads(json.dumps(found.as_dict())))
     assert str(again) == str(found)  # NaN equals nothing, itself included
     assert isinstance(again.confusion[0], tuple)
+
+
+def where_the_curve_crosses_the_diagonal(similarities: Floats, same: Floats) -> float:
+    """The point on scikit-learn's ROC curve with false accepts = 1 − hits, by bisection along the curve."""
+    false_accepts, hits, _ = roc_curve(same, similarities, drop_intermediate=False)
+    along = np.arange(len(hits))
+    low, high = 0.0, float(along[-1])
+    for _ in range(60):
+        middle = (low + high) / 2
+        accepts, hit = np.interp(middle, along, false_accepts), np.interp(middle, along, hits)
+        low, high = (middle, high) if accepts < 1 - hit else (low, middle)
+    return float(np.interp(low, along, false_accepts))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_equal_error_rate_is_where_scikit_learns_roc_curve_crosses_the_diagonal(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    same = random.random(60) < 0.3
+    similarities = np.round(random.normal(size=60) + same, int(seed % 3))  # rounded: with ties
+    wanted = where_the_curve_crosses_the_diagonal(similarities, same)
+    assert equal_error_rate(similarities, same) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_the_equal_error_rate_is_zero_apart_one_upside_down_half_without_a_difference_and_nan_without_a_pair() -> None:
+    same = np.array([True, True, False, False, False])
+    apart = np.array([0.9, 0.8, 0.1, 0.2, 0.3])
+    assert equal_error_rate(apart, same) == 0
+    assert equal_error_rate(-apart, same) == 1
+    assert equal_error_rate(np.ones(5), same) == 0.5
+    assert isnan(equal_error_rate(apart, np.ones(5, dtype=bool)))
+    assert isnan(equal_error_rate(apart, np.zeros(5, dtype=bool)))
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_neighbours_between_two_labels_are_those_of_scikit_learn_by_cosine(k: int) -> None:
+    random = np.random.default_rng(k)
+    train_y, test_y = random.integers(0, 2, 40), random.integers(0, 2, 25)
+    train_x, test_x = (random.normal(size=(len(y), 5)) + y[:, None] for y in (train_y, test_y))
+    reference = KNeighborsClassifier(k, metric="cosine").fit(train_x, train_y)
+    wanted = reference.score(test_x, test_y)
+    assert 0 < wanted < 1
+    assert knn_accuracy(train_x, train_y, test_x, test_y, k) == pytest.approx(wanted)
+
+
+def test_between_labels_of_equally_many_votes_the_nearest_neighbour_decides() -> None:
+    angles = np.radians([10, 20, 30, 40, 50])
+    train_x, train_y = np.column_stack([np.cos(angles), np.sin(angles)]), np.array([9, 4, 4, 9, 1])
+    test_x = np.array([[5.0, 0.0]])
+    elected = [next(y for y in (9, 4, 1) if knn_accuracy(train_x, train_y, test_x, [y], k) == 1) for k in range(1, 6)]
+    assert elected == [9, 9, 4, 9, 9]
+
+
+def test_neighbours_without_a_test_have_no_accuracy_and_more_neighbours_than_there_are_are_refused() -> None:
+    x, y = np.eye(3), np.arange(3)
+    assert isnan(knn_accuracy(x, y, x[:0], y[:0], 1))
+    with pytest.raises(UserError, match="k is 4; it must be from 1 to 3"):
+        knn_accuracy(x, y, x, y, 4)
