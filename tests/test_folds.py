@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers.corpora import CORPORA
-from trainers.corpora.folds import (
-    EMODB_GROUPS,
-    GROUPS,
-    URDU_GROUPS,
-    Fold,
-    high_resource_folds,
-    low_resource_folds,
-    speaker_groups,
-)
+from trainers.corpora.folds import Fold, high_resource_folds, low_resource_folds
+from trainers.corpora.groups import EMODB_GROUPS, GROUPS, URDU_GROUPS, speaker_groups
 from trainers.corpora.scan import scan
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError
@@ -167,6 +161,23 @@ def test_of_an_incomplete_copy_the_folds_keep_the_speakers_that_are_there(name: 
         assert set(partial.test) == set(complete.test) - {f"{name}/{lost}_sad_0.wav"}
 
 
+def test_subesco_groups_are_two_women_and_two_men_each() -> None:
+    assert GROUPS["subesco"][0] == ("F01", "F02", "M01", "M02")
+    assert GROUPS["subesco"][4] == ("F09", "F10", "M09", "M10")
+
+
+def test_the_two_speakers_of_an_iemocap_session_are_tested_together() -> None:
+    clips = one_each("iemocap")
+    tested = [set(fold.test) for fold in low_resource_folds("iemocap", clips)]
+    assert tested == [{f"iemocap/Ses0{k}{letter}_sad_0.wav" for letter in "FM"} for k in range(1, 6)]
+
+
+def test_clips_of_other_emotions_than_the_four_are_in_no_fold() -> None:
+    clips = one_each("emodb")
+    beside = [replace(each, path=f"{each.path}x", emotion="fear") for each in clips]
+    assert all_folds("emodb", clips + beside) == all_folds("emodb", clips)
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_a_speaker_that_no_group_knows_is_named(name: str) -> None:
     with pytest.raises(UserError, match=f"{name} has no fold for speaker SX1, SX2"):
@@ -185,7 +196,9 @@ def test_four_speakers_are_too_few_for_five_folds() -> None:
 
 
 def test_an_unknown_kind_of_folds_is_answered_with_the_choices() -> None:
-    with pytest.raises(UserError, match="unknown kind of folds 'random'; there are: speaker, stratified"):
+    with pytest.raises(
+        UserError, match=r"unknown kind of folds 'random'; there are: speaker, speaker\+sentence, strat"
+    ):
         low_resource_folds("toy", [], kind="random")
 
 
@@ -211,7 +224,9 @@ def test_a_fold_refuses_a_speaker_in_two_parts_unless_it_says_so() -> None:
 
 
 def test_the_groups_name_every_speaker_once() -> None:
-    for name, expected in (("emodb", 10), ("urdu", 29), ("ravdess", 24)):
+    cast = {"emodb": 10, "urdu": 29, "ravdess": 24, "subesco": 20, "iemocap": 10, "casia": 4}
+    assert cast.keys() == GROUPS.keys()
+    for name, expected in cast.items():
         named = [speaker for group in GROUPS[name] for speaker in group]
         assert len(named) == len(set(named)) == expected
     assert EMODB_GROUPS[1] == ("10", "09")

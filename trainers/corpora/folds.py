@@ -1,46 +1,50 @@
-"""Five folds of a corpus, always the same ones: who trains, who validates, who tests.
+"""The folds of a corpus, always the same ones: who trains, who validates, who tests.
 
-EMO-DB: five pairs of one man and one woman. RAVDESS: twelve pairs of actors dealt to five groups (3, 3, 2, 2, 2).
-URDU by speaker: the most even of its groupings; emotion is nearly a function of the speaker there, so none is
-balanced. URDU (or any corpus) stratified: every class in equal parts, but speakers on both sides.
-Any other corpus: its women, then its men, dealt to five groups in turn.
+Protocols have five folds, and so has every corpus here; CASIA's four speakers make five by splitting the turn of one
+(`five_turns`). Only `within_folds` may have another number: four for CASIA, ten where they are random.
+
+Kinds. "speaker": no speaker on both sides (the groups: `trainers.corpora.groups`). "speaker+sentence": nor any
+sentence; speakers r are tested on sentences r only, and training loses whatever says one of these. The price: EMO-DB's
+folds test on 12 to 18 clips instead of 51 to 81, and train on 201 to 235 instead of 258 to 288. "stratified" and
+"random": every class in equal parts, speakers on both sides, which each fold's `speaker_disjoint` says.
+
+A corpus published with a split (MSP-Podcast, or a manifest's own column) is heard by it wherever folds go by speaker:
+all five are then the same. A corpus that tells its folds is heard by those. Whether a published split or fold parts
+the speakers is not ours to promise: it is looked up, and `speaker_disjoint` says what was found.
+
+Folds hold clips of the four classes only; those of a corpus's further emotions are `further_clips`.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from trainers.corpora.utterance import EMOTIONS, Utterance
+from trainers.corpora.groups import FOLDS as FOLDS
+from trainers.corpora.groups import (
+    Group,
+    Turn,
+    five_turns,
+    sentence_groups,
+    speaker_groups,
+    stratified_groups,
+)
+from trainers.corpora.utterance import EMOTIONS, SPLITS, Utterance
 from trainers.errors import UserError, unknown
 
-FOLDS = 5
-KINDS = ("speaker", "stratified")
+KINDS = ("speaker", "speaker+sentence", "stratified")
+WITHIN_KINDS = ("speaker", "speaker+sentence", "random")
+RANDOM_FOLDS = 10
 
-EMODB_GROUPS = (("03", "08"), ("10", "09"), ("11", "13"), ("12", "14"), ("15", "16"))
-
-URDU_GROUPS = (
-    ("SM2", "SM20", "SM23", "SM27", "SM7"),
-    ("SF10", "SF2", "SF3", "SF5", "SM26", "SM5"),
-    ("SF11", "SF7", "SM17", "SM21", "SM22", "SM4", "SM6"),
-    ("SF1", "SF4", "SF8", "SM25", "SM3"),
-    ("SF6", "SF9", "SM1", "SM18", "SM19", "SM24"),
-)
-
-RAVDESS_GROUPS = tuple(
-    tuple(f"{actor:02d}" for pair in range(group, 12, FOLDS) for actor in (2 * pair + 1, 2 * pair + 2))
-    for group in range(FOLDS)
-)
-
-GROUPS = {"emodb": EMODB_GROUPS, "urdu": URDU_GROUPS, "ravdess": RAVDESS_GROUPS}
-
-Group = tuple[Utterance, ...]
+Role = tuple[int, int | None]
+"""Which turn tests and which validates in a fold."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Utterance ids of one fold (`index` 0 to 4). No id stands in two parts; no part but `valid` may be empty.
+    """Utterance ids of one fold (`index` from 0). No id stands in two parts; no part but `valid` may be empty.
 
-    `speaker_disjoint` is False where speakers of `test` are also in `train`; tables must then say so.
+    `speaker_disjoint` is False where a speaker may stand in two parts; tables must then say so. `sentence_disjoint`
+    is True where no sentence of `test` is in `train` or `valid`; False where that is not so or nobody looked.
     """
 
     index: int
@@ -48,6 +52,7 @@ class Fold:
     valid: tuple[str, ...]
     test: tuple[str, ...]
     speaker_disjoint: bool = True
+    sentence_disjoint: bool = False
 
     def __post_init__(self) -> None:
         everything = self.train + self.valid + self.test
@@ -58,75 +63,151 @@ class Fold:
             raise ValueError(f"fold {self.index} has {counts}; it needs some of both")
 
     @classmethod
-    def of(cls, index: int, train: Group, valid: Group, test: Group, *, speaker_disjoint: bool = True) -> "Fold":
-        """The fold of these utterances; ValueError where a speaker stands in two parts of a speaker-disjoint one."""
-        if speaker_disjoint:
-            speakers = [speaker for part in (train, valid, test) for speaker in {clip.speaker for clip in part}]
-            if len(set(speakers)) != len(speakers):
-                raise ValueError(f"fold {index} has speaker {_first_repeated(speakers)!r} in two parts")
-        return cls(index, _ids(train), _ids(valid), _ids(test), speaker_disjoint)
+    def of(
+        cls,
+        index: int,
+        train: Group,
+        valid: Group,
+        test: Group,
+        *,
+        speaker_disjoint: bool = True,
+        sentence_disjoint: bool = False,
+    ) -> "Fold":
+        """The fold of these utterances; ValueError where they do not keep apart what they are said to keep apart."""
+        shared = _shared_speakers(train, valid, test)
+        if speaker_disjoint and shared:
+            raise ValueError(f"fold {index} has speaker {min(shared)!r} in two parts")
+        repeated = _texts(test) & _texts(train + valid)
+        if sentence_disjoint and (repeated or "" in _texts(test)):
+            raise ValueError(f"fold {index} tests sentence {min(repeated or {''})!r}, which is heard before")
+        return cls(index, _ids(train), _ids(valid), _ids(test), speaker_disjoint, sentence_disjoint)
 
 
-def high_resource_folds(corpus: str, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
+def high_resource_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> tuple[Fold, ...]:
     """Five folds of a corpus whose labels are trained on: group r validates, r + 1 tests, the three others train.
 
-    Always by speaker. UserError: a speaker that the corpus's grouping does not know, or a group without clips.
+    `kind` is one of `KINDS`. Validation says the sentences of training, by other speakers; the sentences that are
+    tested it does not hear either. UserError: what `speaker_groups` and `sentence_groups` refuse; a fold that is left
+    without clips.
     """
-    groups = speaker_groups(corpus, utterances)
-    parts = [(groups[r], groups[(r + 1) % FOLDS], _others(groups, r, (r + 1) % FOLDS)) for r in range(FOLDS)]
-    return tuple(Fold.of(r, train, valid, test) for r, (valid, test, train) in enumerate(parts))
+    roles = [((r + 1) % FOLDS, r) for r in range(FOLDS)]
+    return _five_folds(corpus, utterances, kind, roles)
 
 
 def low_resource_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> tuple[Fold, ...]:
     """Five folds of a corpus whose labels are not trained on: group r tests, the other four train without labels.
 
-    `kind`: "speaker" (no speaker on both sides), or "stratified" (each class spread evenly; speakers ARE on both
-    sides, which each fold's `speaker_disjoint` says). UserError as for `high_resource_folds`.
+    `kind` is one of `KINDS`; nothing validates. Over the five folds each clip is tested once, except where folds go by
+    sentence too (then each is tested at most once) or by a published split. UserError as for `high_resource_folds`.
     """
+    return _five_folds(corpus, utterances, kind, [(r, None) for r in range(FOLDS)])
+
+
+def within_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> tuple[Fold, ...]:
+    """Folds for a classifier that is trained on this very corpus's labels: group r tests, r + 1 validates.
+
+    `kind` is one of `WITHIN_KINDS`. By speaker there are as many folds as the corpus has groups: CASIA four (one
+    speaker left out of each), the others five. "random" is ten equal parts of every class, speakers on both sides, as
+    much of the literature has it. UserError as for `high_resource_folds`.
+    """
+    if kind not in WITHIN_KINDS:
+        raise unknown("kind of folds", kind, WITHIN_KINDS)
+    clips = _of_four_classes(utterances)
+    if kind != "random" and _has_split(corpus, clips):
+        return _split_folds(corpus, clips, kind, validated=True)
+    groups = stratified_groups(corpus, clips, RANDOM_FOLDS) if kind == "random" else speaker_groups(corpus, clips)
+    roles = [(r, (r + 1) % len(groups)) for r in range(len(groups))]
+    return _folds_in_turn(corpus, groups, tuple(enumerate(groups)), kind, roles)
+
+
+def further_clips(fold: Fold, utterances: Iterable[Utterance]) -> tuple[str, ...]:
+    """Ids of clips of emotions beyond the four that may be heard in training beside `fold.train`.
+
+    Not those of a speaker, where the fold keeps speakers apart, or of a sentence, where it keeps sentences apart, that
+    is tested; nor of a speaker that validates; nor any that a published split puts elsewhere than in training.
+    `utterances`: the whole corpus.
+    """
+    known = {clip.id: clip for clip in utterances}
+    held_out = [known[each] for each in fold.test + fold.valid] if fold.speaker_disjoint else []
+    speakers = {clip.speaker for clip in held_out}
+    texts = _texts(known[each] for each in fold.test) if fold.sentence_disjoint else set()
+    return tuple(
+        name
+        for name, clip in sorted(known.items())
+        if clip.emotion not in EMOTIONS
+        and clip.speaker not in speakers
+        and clip.text not in texts
+        and clip.split in ("", "train")
+    )
+
+
+def _five_folds(corpus: str, utterances: Sequence[Utterance], kind: str, roles: Sequence[Role]) -> tuple[Fold, ...]:
     if kind not in KINDS:
         raise unknown("kind of folds", kind, KINDS)
-    by_speaker = kind == "speaker"
-    groups = speaker_groups(corpus, utterances) if by_speaker else _stratified_groups(corpus, utterances)
-    return tuple(
-        Fold.of(r, _others(groups, r), (), group, speaker_disjoint=by_speaker) for r, group in enumerate(groups)
-    )
+    clips = _of_four_classes(utterances)
+    if kind != "stratified" and _has_split(corpus, clips):
+        return _split_folds(corpus, clips, kind, validated=roles[0][1] is not None)
+    groups = stratified_groups(corpus, clips) if kind == "stratified" else speaker_groups(corpus, clips)
+    turns = five_turns(groups, halve=kind != "speaker+sentence")
+    return _folds_in_turn(corpus, groups, turns, kind, roles)
 
 
-def speaker_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group, ...]:
-    """The five groups that take turns, whole speakers each; of an incomplete copy the speakers that are there."""
-    present = {clip.speaker.removeprefix(f"{corpus}:") for clip in utterances}
-    planned = GROUPS.get(corpus) or _dealt(utterances, corpus)
-    strangers = present - {speaker for group in planned for speaker in group}
-    if strangers:
-        raise UserError(f"{corpus} has no fold for speaker {_listed(strangers)}")
-    groups = tuple(
-        tuple(clip for clip in utterances if clip.speaker.removeprefix(f"{corpus}:") in group) for group in planned
-    )
-    for group, clips in zip(planned, groups, strict=True):
-        if not clips:
-            raise UserError(f"{corpus} needs five groups of speakers; no clip is here of {_listed(group)}")
-    return groups
+def _folds_in_turn(
+    corpus: str, groups: Sequence[Group], turns: Sequence[Turn], kind: str, roles: Sequence[Role]
+) -> tuple[Fold, ...]:
+    """A fold for each role: whoever has no turn in it trains."""
+    sentences = sentence_groups(corpus, [clips for _, clips in turns]) if kind == "speaker+sentence" else ()
+    told = any(clip.fold is not None for group in groups for clip in group)
+    folds = []
+    for index, (test, valid) in enumerate(roles):
+        owners = [turns[turn][0] for turn in (test, valid) if turn is not None]
+        parts = _others(groups, *owners), () if valid is None else turns[valid][1], turns[test][1]
+        if sentences:
+            parts = _parted_by_sentence(parts, sentences[test])
+        folds.append(_fold(corpus, index, parts, kind, told=told))
+    return tuple(folds)
 
 
-def _dealt(utterances: Iterable[Utterance], corpus: str) -> tuple[tuple[str, ...], ...]:
-    """Women, then men, each in the order of their names, dealt to the groups in turn."""
-    speakers = sorted({(clip.gender, clip.speaker.removeprefix(f"{corpus}:")) for clip in utterances})
-    if len(speakers) < FOLDS:
-        raise UserError(f"{corpus} has {len(speakers)} speakers; five folds by speaker need at least {FOLDS}")
-    return tuple(tuple(name for _, name in speakers[group::FOLDS]) for group in range(FOLDS))
+def _fold(corpus: str, index: int, parts: tuple[Group, Group, Group], kind: str, *, told: bool) -> Fold:
+    """`told`: the corpus tells its folds or its split, so that its speakers need not be apart."""
+    train, _, test = parts
+    if not train or not test:
+        counts = f"{len(train)} clips to train on and {len(test)} to test on"
+        raise UserError(f"fold {index} of {corpus} by {kind} has {counts}; it needs some of both")
+    by_speaker = kind in ("speaker", "speaker+sentence")
+    apart = by_speaker and not (told and _shared_speakers(*parts))
+    return Fold.of(index, *parts, speaker_disjoint=apart, sentence_disjoint=kind == "speaker+sentence")
 
 
-def _stratified_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group, ...]:
-    """Each class in an order that only its ids decide, dealt to the groups in turn; no generator whose stream may
-    change with a library's version."""
-    if len(utterances) < FOLDS:
-        raise UserError(f"{corpus} has {len(utterances)} clips; five folds need at least {FOLDS}")
-    shuffled = sorted(utterances, key=lambda clip: (EMOTIONS.index(clip.emotion), _digest(clip.id)))
-    return tuple(tuple(sorted(shuffled[group::FOLDS], key=lambda clip: clip.id)) for group in range(FOLDS))
+def _parted_by_sentence(parts: tuple[Group, Group, Group], tested: Collection[str]) -> tuple[Group, Group, Group]:
+    """What is tested says these sentences; what is heard before says others."""
+    train, valid, test = parts
+    before = [tuple(clip for clip in part if clip.text not in tested) for part in (train, valid)]
+    return before[0], before[1], tuple(clip for clip in test if clip.text in tested)
 
 
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
+def _has_split(corpus: str, clips: Sequence[Utterance]) -> bool:
+    """UserError where only some clips tell their part."""
+    silent = [clip.id for clip in clips if not clip.split]
+    if silent and len(silent) < len(clips):
+        raise UserError(f"{corpus} tells no split of {len(silent)} of its {len(clips)} clips, {silent[0]!r} first")
+    return bool(clips) and not silent
+
+
+def _split_folds(corpus: str, clips: Sequence[Utterance], kind: str, *, validated: bool) -> tuple[Fold, ...]:
+    """Five times the published split; by sentence its test stays whole, and training loses what it says."""
+    train, valid, test = (tuple(clip for clip in clips if clip.split == split) for split in SPLITS)
+    parts = train, valid if validated else (), test
+    if kind == "speaker+sentence":
+        if "" in _texts(clips):
+            raise UserError(f"{corpus} tells no sentences of some clips: folds by speaker+sentence need them")
+        parts = _parted_by_sentence(parts, _texts(test))
+    return tuple(_fold(corpus, index, parts, kind, told=True) for index in range(FOLDS))
+
+
+def _of_four_classes(utterances: Iterable[Utterance]) -> Group:
+    """In the order of their paths."""
+    return tuple(sorted((clip for clip in utterances if clip.emotion in EMOTIONS), key=lambda clip: clip.id))
 
 
 def _others(groups: Sequence[Group], *without: int) -> Group:
@@ -135,13 +216,18 @@ def _others(groups: Sequence[Group], *without: int) -> Group:
     return tuple(sorted(clips, key=lambda clip: clip.id))
 
 
+def _shared_speakers(*parts: Group) -> set[str]:
+    heard = Counter(speaker for part in parts for speaker in {clip.speaker for clip in part})
+    return {speaker for speaker, count in heard.items() if count > 1}
+
+
+def _texts(clips: Iterable[Utterance]) -> set[str]:
+    return {clip.text for clip in clips}
+
+
 def _ids(clips: Iterable[Utterance]) -> tuple[str, ...]:
     return tuple(clip.id for clip in clips)
 
 
 def _first_repeated(values: Sequence[str]) -> str:
     return min(value for value in set(values) if values.count(value) > 1)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
