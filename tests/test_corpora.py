@@ -1,5 +1,6 @@
 """Corpora: what file names tell, and what becomes of every file in a folder."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,15 +8,19 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tests.tiny_audio import Sounds
 from trainers.corpora import CORPORA, corpus_named, emodb, ravdess, urdu
+from trainers.corpora.prepared import prepare
 from trainers.corpora.scan import Scan, scan
-from trainers.corpora.utterance import Corpus, Labels, LeftOut
+from trainers.corpora.utterance import FURTHER_EMOTIONS, UNLABELLED, Corpus, Labels, LeftOut, Parse
 from trainers.errors import UserError
 
 Damage = Callable[[Path], object]
@@ -70,16 +75,25 @@ def test_a_known_name_of_no_use_is_left_out_with_its_reason(corpus: Corpus, name
     assert part_of_reason in verdict.reason
 
 
-@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
+BY_NAME = {name: corpus.parse for name, corpus in CORPORA.items() if corpus.parse}
+
+
+@pytest.mark.parametrize("parse", BY_NAME.values(), ids=BY_NAME)
 @pytest.mark.parametrize(
     "name", ["", "song.wav", "._03a01Wa.wav", "03a01Wa (1).wav", "03-01-05-01-02-01-25.wav", "٠٣a01Wa"]
 )
-def test_other_names_are_of_no_corpus(corpus: Corpus, name: str) -> None:
-    assert corpus.parse(PurePosixPath(name)) is None
+def test_other_names_are_of_no_corpus(parse: Parse, name: str) -> None:
+    assert parse(PurePosixPath(name)) is None
+
+
+def test_labels_are_told_either_by_names_or_by_label_files() -> None:
+    assert all((corpus.parse is None) != (corpus.labels_in is None) for corpus in CORPORA.values())
 
 
 def test_an_unknown_corpus_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"unknown corpus 'emdb'; there are: .*emodb, ravdess, urdu"):
+    with pytest.raises(
+        UserError, match=r"unknown corpus 'emdb'; there are: .*emodb, iemocap, msp_podcast, ravdess, subesco, urdu"
+    ):
         corpus_named("emdb")
 
 
@@ -267,6 +281,77 @@ def test_a_wrong_root_is_answered_in_one_line(tmp_path: Path, root: str) -> None
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert str(tmp_path / root) in done.stderr
+
+
+def test_the_command_tells_further_emotions_unlabelled_clips_splits_and_manifests(tmp_path: Path) -> None:
+    sounds = Sounds(tmp_path)
+    sounds.at("mine/a.wav", "mine/b.wav", "mine/c.wav", "common_voice/ur/clips/u.mp3", rate_hz=16_000)
+    rows = ("a.wav,dutch,an,,fear,train,0", "b.wav,dutch,bo,male,sad,test,1", "c.wav,dutch,bo,male,,test,1")
+    sounds.text("mine/manifest.csv", "path,language,speaker,gender,emotion,split,fold", *rows)
+    for name, clips in (("train", []), ("dev", ["x\tu.mp3\tSalaam\tfemale_feminine"]), ("test", [])):
+        sounds.text(f"common_voice/ur/{name}.tsv", "client_id\tpath\tsentence\tgender", *clips)
+    done = command(tmp_path, "--json")
+    voices, mine = json.loads(done.stdout)
+    assert (done.returncode, voices["corpus"], mine["corpus"]) == (0, "common_voice_ur", "mine")
+    none = dict.fromkeys(("angry", "happy", "neutral", "sad"), 0)
+    assert voices["emotions"] == none | {"unlabelled": 1}
+    assert voices["splits"] == {"train": 0, "valid": 1, "test": 0}
+    assert mine["emotions"] == none | {"fear": 1, "sad": 1, "unlabelled": 1}
+    assert mine["splits"] == {"train": 1, "valid": 0, "test": 2}
+    assert mine["folds"] == {"0": 1, "1": 2}
+    assert mine["speakers_by_gender"] == {"female": 0, "male": 1, "unknown": 1}
+    table = command(tmp_path).stdout
+    assert all(told in table for told in ("1 unlabelled", "1 fear", "1 valid", "2 test", "2 in 1", "1 unknown"))
+
+
+def test_the_command_refuses_a_bad_manifest_with_all_that_is_wrong(tmp_path: Path) -> None:
+    Sounds(tmp_path).text("mine/manifest.csv", "path,language,speaker,gender,emotion", "a.wav,dutch,,x,sad")
+    done = command(tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "error: corpus mine has 3 errors:",
+        "manifest.csv line 2: path 'a.wav' is no file",
+        "manifest.csv line 2: speaker is empty",
+        "manifest.csv line 2: gender is 'x'; it must be female, male or empty",
+    ]
+
+
+def test_further_emotions_are_kept_only_where_the_corpus_says_so(tmp_path: Path) -> None:
+    clip(tmp_path / "toy" / "fear.wav")
+    clip(tmp_path / "toy" / "sad.wav")
+    toy = Corpus("toy", "toyish", "toy", lambda path: Labels("1", "male", path.stem), "made up")
+    found = scan(tmp_path, toy)
+    assert [each.emotion for each in found.utterances] == ["sad"]
+    assert found.left_out == {"toy/fear.wav": "emotion 'fear' is not one of the four classes"}
+    more = scan(tmp_path, replace(toy, further_emotions=("fear",)))
+    assert [each.emotion for each in more.utterances] == ["fear", "sad"]
+    assert not more.left_out
+
+
+def test_every_further_emotion_has_a_known_name() -> None:
+    assert {name for corpus in CORPORA.values() for name in corpus.further_emotions} <= {*FURTHER_EMOTIONS, UNLABELLED}
+
+
+def test_a_corpus_prepared_before_there_were_splits_is_found_and_not_decoded_again(tmp_path: Path) -> None:
+    clip(tmp_path / "emodb" / "wav" / "03a01Wa.wav")
+    store = tmp_path / "store"
+    (home,) = prepare(tmp_path, ["emodb"], store).paths
+    (before,) = prepare(tmp_path, ["emodb"], store).utterances
+    path = tmp_path / before.path
+    facts = [before.path, "emodb", "german", "emodb:03", "male", "angry", 1.0, "a01"]
+    told = [[facts, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()]]
+    assert home.name == f"emodb-{hashlib.sha256(json.dumps([1, told]).encode()).hexdigest()[:16]}"
+    table = (
+        pq.ParquetFile(home / "manifest.parquet", pre_buffer=False)
+        .read(use_threads=False)
+        .drop_columns(["split", "fold"])
+    )
+    pq.write_table(table, home / "manifest.parquet")
+    digest = hashlib.sha256((home / "manifest.parquet").read_bytes()).hexdigest()
+    (home / "manifest.sha256").write_text(digest)
+    said: list[str] = []
+    assert prepare(tmp_path, ["emodb"], store, report=said.append).utterances == (before,)
+    assert said == []
 
 
 @pytest.mark.slow

@@ -1,11 +1,25 @@
-"""The corpora that are known, by name. To add one: a file beside this one with its `CORPUS`, and one entry here."""
+"""The corpora that are known, by name. To add one: a file beside this one with its `CORPUS`, and one entry here.
 
-from trainers.corpora import demo, emodb, ravdess, urdu
+Without any code: a manifest in the corpus's folder (`trainers.corpora.manifest`).
+"""
+
+from trainers.corpora import casia, common_voice, demo, emodb, iemocap, msp_podcast, ravdess, subesco, urdu
 from trainers.corpora.utterance import Corpus
 from trainers.errors import unknown
 
 CORPORA: dict[str, Corpus] = {
-    corpus.name: corpus for corpus in (emodb.CORPUS, urdu.CORPUS, ravdess.CORPUS, *demo.CORPORA)
+    corpus.name: corpus
+    for corpus in (
+        emodb.CORPUS,
+        urdu.CORPUS,
+        subesco.CORPUS,
+        casia.CORPUS,
+        ravdess.CORPUS,
+        iemocap.CORPUS,
+        msp_podcast.CORPUS,
+        *common_voice.CORPORA,
+        *demo.CORPORA,
+    )
 }
 
 

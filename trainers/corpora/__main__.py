@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from trainers.corpora import CORPORA
+from trainers.corpora.manifest import is_manifest, manifest_corpus
 from trainers.corpora.prepared import refuse_unreadable
 from trainers.corpora.scan import Scan, scan
 from trainers.corpora.summary import show, summarise
@@ -18,7 +19,8 @@ from trainers.errors import UserError, require
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 2 and one line on standard error where ROOT is wrong or more files are unreadable than `--max-bad` allows."""
     parser = argparse.ArgumentParser(prog="python -m trainers.corpora", description=__doc__)
-    parser.add_argument("root", metavar="ROOT", type=Path, help=f"folder with {', '.join(CORPORA)}, or some of them")
+    there = f"folder with {', '.join(_folders())}, folders with a manifest, or some of them"
+    parser.add_argument("root", metavar="ROOT", type=Path, help=there)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--max-bad", type=int, default=0, metavar="N", help="unreadable files allowed (default 0)")
     given = parser.parse_args(arguments)
@@ -38,14 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def scan_all(root: Path) -> list[Scan]:
-    """Every known corpus that has its folder in `root`, each file decoded once; UserError where there is none."""
+    """Every known corpus that has its folder in `root`, and every folder with a manifest, each file decoded once.
+
+    UserError: there is none, or the label files or the manifest of one have something wrong in them.
+    """
     if not root.is_dir():
         raise UserError(f"data root {str(root)!r} is not a folder")
-    present = [corpus for corpus in CORPORA.values() if (root / corpus.folder).is_dir()]
+    known = [corpus for corpus in CORPORA.values() if (root / corpus.folder).is_dir()]
+    own = sorted(path.name for path in root.iterdir() if is_manifest(path) and path.name not in _folders())
+    present = known + [manifest_corpus(root, folder) for folder in own]
     if not present:
-        folders = ", ".join(corpus.folder for corpus in CORPORA.values())
-        raise UserError(f"no corpus in {root}; it must hold at least one of the folders {folders}")
+        folders = ", ".join(_folders())
+        raise UserError(f"no corpus in {root}; it must hold at least one of the folders {folders}, or a manifest's")
     return [scan(root, corpus, thorough=True) for corpus in present]
+
+
+def _folders() -> list[str]:
+    return [corpus.folder for corpus in CORPORA.values()]
 
 
 if __name__ == "__main__":

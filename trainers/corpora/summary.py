@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from trainers.corpora.scan import Scan
-from trainers.corpora.utterance import EMOTIONS, GENDERS
+from trainers.corpora.utterance import EMOTIONS, GENDERS, SPLITS
 
 Summary = dict[str, Any]
+
+UNKNOWN = "unknown"
 
 
 def summarise(found: Scan) -> Summary:
@@ -25,10 +27,12 @@ def summarise(found: Scan) -> Summary:
         "folder": found.corpus.folder,
         "citation": found.corpus.citation,
         "utterances": len(clips),
-        "emotions": _counted((clip.emotion for clip in clips), EMOTIONS),
-        "genders": _counted((clip.gender for clip in clips), GENDERS),
+        "emotions": _counted((clip.emotion or "unlabelled" for clip in clips), EMOTIONS),
+        "genders": _counted((clip.gender or UNKNOWN for clip in clips), GENDERS),
         "speakers": len({clip.speaker for clip in clips}),
-        "speakers_by_gender": _counted((gender for gender, _ in {(c.gender, c.speaker) for c in clips}), GENDERS),
+        "speakers_by_gender": _counted((of or UNKNOWN for of, _ in {(c.gender, c.speaker) for c in clips}), GENDERS),
+        "splits": _counted((clip.split for clip in clips if clip.split), SPLITS if any(c.split for c in clips) else ()),
+        "folds": _counted(str(clip.fold) for clip in clips if clip.fold is not None),
         "total_s": sum(lengths),
         "min_s": min(lengths, default=None),
         "mean_s": sum(lengths) / len(lengths) if lengths else None,
@@ -49,7 +53,7 @@ def _counted(values: Iterable[str], order: Iterable[str] = ()) -> dict[str, int]
 def show(summaries: Iterable[Summary], console: Console) -> None:
     """One table, a column a corpus; then, for each corpus, the files that cannot be read by name."""
     summaries = list(summaries)
-    table = Table(title="Utterances of 0.5 to 12 s in the four classes", title_justify="left")
+    table = Table(title="Utterances of 0.5 to 12 s", title_justify="left")
     table.add_column("")
     for each in summaries:
         table.add_column(Text(each["corpus"]), overflow="fold")
@@ -79,6 +83,8 @@ _ROWS: dict[str, Callable[[Summary], str]] = {
     "emotions": lambda of: _listed(of["emotions"]),
     "genders": lambda of: _listed(of["genders"]),
     "speakers": _speakers,
+    "splits": lambda of: _listed(of["splits"]),
+    "by fold": lambda of: "\n".join(f"{n} in {fold}" for fold, n in of["folds"].items()) or "–",
     "total": lambda of: f"{of['total_s'] / 60:.1f} min",
     "shortest, mean, longest": _lengths,
     "files by sample rate (Hz)": lambda of: "\n".join(f"{n} at {hz}" for hz, n in of["sample_rates_hz"].items()) or "–",
