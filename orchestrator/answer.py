@@ -12,12 +12,8 @@ from orchestrator.rows import Candidate
 from orchestrator.table import as_markdown
 from orchestrator.tracking import Tracker, default_uri
 from search_spaces import Sweep
-from trainers.methods.configs import FLOORS
-from trainers.protocols import Splits
-
-SELECTOR = "hrl"
-"""Winners are chosen on high-resource validation speech, as in Gong et al. 2025. To choose a language's winner on the
-others' labels takes a winner per language; one winner over all would be chosen on test labels."""
+from trainers import stages
+from trainers.splits import Splits
 
 
 @dataclass(frozen=True)
@@ -36,12 +32,34 @@ class Answer:
 
     @cached_property
     def splits(self) -> Splits:
-        return Splits(self.ground.protocol, self.ground.prepared, self.plan.cells[0].spec.lrl_folds)
+        return Splits(self.ground.protocol, self.ground.prepared, self.plan.cells[0].spec.folds_by)
+
+    @property
+    def selector(self) -> str:
+        """Winners are chosen on high-resource validation speech, as in Gong et al. 2025; within a corpus on its own.
+
+        To choose a language's winner on the others' labels takes a winner per language; one winner over all would be
+        chosen on test labels.
+        """
+        return self.splits.selector
+
+    @property
+    def missing_stages(self) -> dict[str, PlannedCell]:
+        """The stages still to compute, by key, with the first cell that begins with each; not those whose cells are
+        all done."""
+        store, lacking = self.ledger.store, set()
+        for cell in self.plan.cells:
+            if cell.stage and cell.stage not in lacking and not self.ledger.has(cell.key):
+                lacking.add(cell.stage)
+        return {
+            key: cell for key, cell in self.plan.stages.items() if key in lacking and not stages.is_done(store, key)
+        }
 
     @cached_property
     def names(self) -> dict[str, str]:
         """What to call each cell, by key ("tau=0.996 urdu fold 1")."""
-        return {cell.key: self._name(cell) for cell in self.plan.cells + self.plan.floors}
+        named = {cell.key: self._name(cell) for cell in self.plan.cells + self.plan.floors}
+        return named | {key: f"stage of {named[cell.key]}" for key, cell in self.plan.stages.items()}
 
     def configuration_of(self, key: str) -> Configuration | None:
         """The configuration that a cell belongs to; None for a floor."""
@@ -63,7 +81,10 @@ class Answer:
         candidates = [
             Candidate(one.name, _places(self.plan.of(one.number)), one.values) for one in self.plan.configurations
         ]
-        floors = [Candidate(name, _places([c for c in self.plan.floors if c.spec.method == name])) for name in FLOORS]
+        there_are = dict.fromkeys(cell.spec.method for cell in self.plan.floors)
+        floors = [
+            Candidate(name, _places([c for c in self.plan.floors if c.spec.method == name])) for name in there_are
+        ]
         return compare(
             self.ledger,
             self.plan.sweep,
@@ -71,7 +92,7 @@ class Answer:
             self.plan.languages,
             floors=floors,
             held_out=self.splits.held_out_languages,
-            selector=SELECTOR,
+            selector=self.selector,
             shared_speakers=self.splits.shared_speakers,
             failed=failed,
         )
@@ -84,7 +105,7 @@ def _places(cells: Sequence[PlannedCell]) -> dict[tuple[str | None, int, int], s
 def tracker(answer: Answer) -> Tracker:
     """MLflow's mirror of this sweep; each configuration with all settings that its cells share."""
     settings = {one.name: answer.plan.of(one.number)[0].spec.settings() for one in answer.plan.configurations}
-    shared = {"protocol": answer.ground.protocol.name, "lrl_folds": answer.plan.cells[0].spec.lrl_folds}
+    shared = {"protocol": answer.ground.protocol.name, "folds_by": answer.plan.cells[0].spec.folds_by}
     description = f"{answer.sweep.question}\n\n`{answer.command}`\n\nprotocol {answer.ground.protocol.name}"
     uri = answer.tracking_uri or default_uri(answer.ledger.store)
     return Tracker(uri, answer.plan.sweep, description, {name: {**shared, **own} for name, own in settings.items()})

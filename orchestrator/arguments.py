@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from trainers.errors import UserError
-from trainers.protocols import LRL_FOLDS, PROTOCOLS
+from trainers.protocols import PROTOCOLS
+from trainers.splits import FOLDS_BY
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,11 +35,15 @@ def _parser() -> Parser:
     parser.add_argument("--dry-run", action="store_true", help="show what would be trained, and stop")
     what = parser.add_argument_group("what to train on")
     what.add_argument("--data", metavar="ROOT", help="folder of the corpora (default: $SER_DATA; neither: the demo)")
-    what.add_argument("--encoder", metavar="DIR_OR_NAME", help="Whisper checkpoint (default: openai/whisper-small.en)")
+    what.add_argument(
+        "--encoder",
+        metavar="DIR_OR_NAME",
+        help="checkpoint of Whisper, HuBERT, WavLM or wav2vec 2.0 (default: openai/whisper-small.en)",
+    )
     what.add_argument(
         "--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)"
     )
-    what.add_argument("--lrl-folds", default="speaker", metavar="KIND", help=f"folds of URDU: {' | '.join(LRL_FOLDS)}")
+    what.add_argument("--folds-by", default="speaker", metavar="KIND", help=f"how folds part: {' | '.join(FOLDS_BY)}")
     what.add_argument("--languages", nargs="+", default=[], help="target languages (default: all of the protocol)")
     what.add_argument("--folds", nargs="+", type=int, default=[], help="folds, 0 to 4 (default: all)")
     what.add_argument("--seeds", nargs="+", type=int, default=[], help="seeds (default: the sweep's)")

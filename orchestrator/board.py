@@ -21,6 +21,7 @@ class Cell:
     """One piece of work: `key` names it, `block` is its fold and seed, `payload` is the spec that a slot runs.
 
     `configuration` is the trial that mirrors it; None for work that belongs to no point of the search space.
+    `needs`: keys of cells that must be done before; those that are not on the board are done already.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Cell:
     block: int
     language: str | None
     payload: dict[str, Any]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class BoardState:
     _ranks: dict[str, int] = field(default_factory=dict)
     _queue: list[tuple[int, str]] = field(default_factory=list)
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _dependents: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _blocks: dict[tuple[int | None, int], list[str]] = field(default_factory=lambda: defaultdict(list))
     _complete: dict[int | None, list[int]] = field(default_factory=lambda: defaultdict(list))
 
@@ -102,6 +105,8 @@ class BoardState:
             self._ranks[cell.key] = len(self.cells)
             self.cells[cell.key] = cell
             self._blocks[cell.configuration, cell.block].append(cell.key)
+            for need in cell.needs:
+                self._dependents[need].append(cell.key)
         for cell in fresh.values():
             if cell.key in known:
                 self._finish(cell.key, known[cell.key])
@@ -115,10 +120,10 @@ class BoardState:
         if self.closed:
             return "closed"
         if slot not in self.leases:
-            waiting = self._waiting()
-            if not waiting:
+            ready = next((key for key in self._waiting() if self._is_ready(key)), None)
+            if ready is None:
                 return "wait"
-            self._lease(slot, attempt, waiting[0])
+            self._lease(slot, attempt, ready)
         return self.cells[self.leases[slot].key]
 
     def done(self, slot: str, attempt: int, key: str, summary: Summary) -> bool:
@@ -205,8 +210,16 @@ class BoardState:
         if cause == "stopped" or self._tries[key, cause] <= RETRIES.get(cause, 0):
             insort(self._queue, (self._ranks[key], key))
         else:
-            self.failures[key] = Event(key, None, cause, message)
-            self.events.append(self.failures[key])
+            self._fail(key, cause, message)
+
+    def _fail(self, key: str, cause: str, message: str) -> None:
+        """Give a cell up, and with it whatever needs it."""
+        self.failures[key] = Event(key, None, cause, message)
+        self.events.append(self.failures[key])
+        for dependent in self._dependents[key]:
+            if (self._ranks[dependent], dependent) in self._queue:
+                self._queue.remove((self._ranks[dependent], dependent))
+                self._fail(dependent, cause, f"its stage failed: {message.strip().splitlines()[-1]}")
 
     def _finish(self, key: str, summary: Summary) -> None:
         self.results[key] = summary
@@ -215,7 +228,17 @@ class BoardState:
             self._complete[cell.configuration].append(cell.block)
 
     def _waiting(self) -> list[str]:
-        return [key for _, key in self._queue if self.cells[key].configuration not in self.withdrawn]
+        return [key for _, key in self._queue if self._is_wanted(key)]
+
+    def _is_wanted(self, key: str) -> bool:
+        """Not withdrawn; and what others need only as long as one of them is still to come."""
+        if self.cells[key].configuration in self.withdrawn:
+            return False
+        dependents = self._dependents.get(key)
+        return not dependents or any(self.cells[each].configuration not in self.withdrawn for each in dependents)
+
+    def _is_ready(self, key: str) -> bool:
+        return all(need in self.results or need not in self.cells for need in self.cells[key].needs)
 
     def _lease(self, slot: str, attempt: int, key: str) -> None:
         self._queue.remove((self._ranks[key], key))

@@ -17,7 +17,7 @@ from trainers.errors import unknown
 from trainers.result import Result
 from trainers.scores import Score
 
-SELECTORS = ("hrl", "other-languages")
+SELECTORS = ("hrl", "other-languages", "target")
 
 SMALL_FOLD = 100
 """Test folds of fewer clips are said to be small, with the sd that chance alone gives them."""

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from search_spaces import Sweep
 from trainers import encoders
 from trainers.corpora import CORPORA, demo
 from trainers.corpora.prepared import Prepared, prepare
@@ -15,8 +16,6 @@ from trainers.protocols import PROTOCOLS, Protocol, protocol_named
 
 DEFAULT_ENCODER = "openai/whisper-small.en"
 """Gong et al. 2025's encoder."""
-
-DEMO = "demo"
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,19 @@ class Places:
     store: Path
     data: Path | None
     encoder: str | None
-    protocol: str | None
+    protocol: str
     languages: tuple[str, ...] = ()
     max_bad: int = 0
 
 
 def find(places: Places, report: Callable[[str], None]) -> Ground:
     """Check protocol, corpora and encoder, prepare the audio; UserError names what is missing and what would do."""
-    protocol = protocol_named(places.protocol or ("open" if places.data else DEMO))
-    if protocol.name == DEMO:
+    protocol = protocol_named(places.protocol)
+    if protocol.is_demo:
         places = _demo(places, report)
     elif places.data is None:
         raise UserError(
-            f"protocol {protocol.name} needs recordings: --data ROOT or $SER_DATA; without: --protocol demo"
+            f"protocol {protocol.name} needs recordings: --data ROOT or $SER_DATA; without them leave out --protocol"
         )
     assert places.data is not None
     corpora = _corpora(protocol, places.data, places.languages)
@@ -67,7 +66,7 @@ def _demo(places: Places, report: Callable[[str], None]) -> Places:
     if places.data or places.encoder:
         given = "--data" if places.data else "--encoder"
         raise UserError(
-            f"protocol demo brings its own voices and encoder; leave out {given}, or choose another protocol"
+            f"protocol {places.protocol} brings its own voices and encoder; leave out {given} or choose another one"
         )
     home = places.store / "demo"
     try:
@@ -76,7 +75,7 @@ def _demo(places: Places, report: Callable[[str], None]) -> Places:
         data, encoder = demo.write(home / "data"), demo.write_encoder(home / "encoder")
     except OSError as error:
         raise UserError(f"the demo cannot be written below {home}: {error.strerror or error}") from error
-    return Places(places.store, data, str(encoder), DEMO, places.languages, places.max_bad)
+    return replace(places, data=data, encoder=str(encoder))
 
 
 def _corpora(protocol: Protocol, root: Path, languages: tuple[str, ...]) -> tuple[str, ...]:
@@ -102,12 +101,15 @@ def _present(name: str, root: Path) -> bool:
 def _missing(protocol: Protocol, root: Path, needed: list[str]) -> str:
     said = ", ".join(_expected(name, root) for name in needed)
     runnable = [
-        p.name for p in PROTOCOLS.values() if p.name != DEMO and all(_present(name, root) for name in p.corpora)
+        p.name
+        for p in PROTOCOLS.values()
+        if p.task == protocol.task and not p.is_demo and all(_present(name, root) for name in p.corpora)
     ]
+    demos = [p.name for p in PROTOCOLS.values() if p.task == protocol.task and p.is_demo]
     low = [CORPORA[name].language for name in protocol.low if _present(name, root)]
     if low and all(name in protocol.low for name in needed):
         return f"protocol {protocol.name} lacks {said}; --languages {' '.join(low)} would run"
-    return f"protocol {protocol.name} lacks {said}; nearest protocol that would run here: {(runnable or [DEMO])[0]}"
+    return f"protocol {protocol.name} lacks {said}; nearest protocol that would run here: {(runnable or demos)[0]}"
 
 
 def _expected(name: str, root: Path) -> str:
@@ -118,5 +120,19 @@ def _expected(name: str, root: Path) -> str:
 
 def data_root(given: str | None, protocol: str | None) -> Path | None:
     """`--data`, else $SER_DATA unless the demo was asked for by name, as an absolute path; None is the demo."""
-    named = given or (os.environ.get("SER_DATA") if protocol != DEMO else None)
+    demo_asked = protocol is not None and protocol_named(protocol).is_demo
+    named = given or (None if demo_asked else os.environ.get("SER_DATA"))
     return Path(named).expanduser().resolve() if named else None
+
+
+def protocol_of(sweep: Sweep, asked: str | None, data: Path | None) -> str:
+    """The protocol that was asked for, else the sweep's first: the demo's without data, a real one with data.
+
+    UserError: a protocol that this sweep is not for.
+    """
+    if asked is not None and protocol_named(asked).name not in sweep.protocols:
+        raise UserError(f"this sweep is not for protocol {asked}, but for {', '.join(sweep.protocols)}")
+    fitting = [name for name in sweep.protocols if protocol_named(name).is_demo == (data is None)]
+    if not asked and not fitting:
+        raise UserError(f"this sweep needs recordings (--data ROOT) for one of {', '.join(sweep.protocols)}")
+    return asked or fitting[0]

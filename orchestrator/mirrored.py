@@ -35,7 +35,7 @@ def cell_params(result: Result) -> dict[str, str]:
     """Every setting of a cell and its place."""
     spec = result.spec
     place = {"method": spec.method, "target": spec.target, "fold": spec.fold, "seed": spec.seed}
-    return plain({**spec.settings(), **place, "protocol": spec.protocol, "lrl_folds": spec.lrl_folds})
+    return plain({**spec.settings(), **place, "protocol": spec.protocol, "folds_by": spec.folds_by})
 
 
 def cell_tags(result: Result) -> dict[str, str]:

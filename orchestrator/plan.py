@@ -1,16 +1,18 @@
-"""sweep × corpora -> cells, in the order in which they are worth having."""
+"""sweep × corpora -> cells and the stages that they share, in the order in which they are worth having."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from orchestrator.ground import Ground
-from search_spaces import Sweep
-from trainers.corpora.prepared import Prepared
+from search_spaces import Point, Sweep
+from trainers.audio.front_end import FrontEnd
+from trainers.corpora.folds import FOLDS
 from trainers.errors import UserError, unknown
-from trainers.methods.configs import FLOORS, FloorConfig, hears_target
-from trainers.protocols import FOLDS, Splits
+from trainers.methods.configs import FLOORS, FloorConfig, MethodConfig, hearing, hears_target, method_of
 from trainers.spec import CellSpec, Training, code_version
+from trainers.splits import Splits
+from trainers.stages import stage_of
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Configuration:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with its place in the sweep. `configuration` is None for a floor."""
+    """A cell with its place in the sweep. `configuration` is None for a floor; `stage` is the key of the stage that it
+    begins with, "" for none."""
 
     spec: CellSpec
     key: str
     configuration: int | None
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Request:
     languages: tuple[str, ...] = ()
     folds: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
-    lrl_folds: str = "speaker"
+    folds_by: str = "speaker"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,30 +66,38 @@ class Plan:
         """The cells of one configuration."""
         return [cell for cell in self.cells if cell.configuration == configuration]
 
+    @property
+    def stages(self) -> dict[str, PlannedCell]:
+        """Key of each stage -> the first cell that begins with it."""
+        found: dict[str, PlannedCell] = {}
+        for cell in self.cells:
+            if cell.stage:
+                found.setdefault(cell.stage, cell)
+        return found
+
 
 def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
     """Expand a sweep; UserError where a language, fold or setting is not there or out of range, where the user sets
     what the sweep varies, and where two configurations would be the same training."""
-    splits = Splits(ground.protocol, ground.prepared, request.lrl_folds)
+    splits = Splits(ground.protocol, ground.prepared, request.folds_by)
     languages = _chosen("language", request.languages, splits.languages)
-    folds = _chosen("fold", request.folds, tuple(range(FOLDS)))
+    folds = _chosen("fold", request.folds, tuple(range(max(splits.folds(language) for language in languages))))
     seeds = tuple(dict.fromkeys(request.seeds or sweep.seeds))
-    configurations = tuple(_configurations(sweep))
-    _require_unswept(configurations, request.settings)
-    template = _template(sweep, ground, request.lrl_folds)
-    draft = Draft(template, _settings(template, ground, request), splits, ground.prepared)
-    configured = [(one, draft.configured(one)) for one in configurations]
+    points = sweep.points()
+    configurations = tuple(_configuration(number, point) for number, point in enumerate(points))
+    _require_known(points, sweep, request.settings)
+    draft = Draft(ground, request, splits)
+    configured = [draft.configured(point, sweep.training) for point in points]
     cells = tuple(
-        draft.placed(spec, one.number, target, fold, seed)
+        draft.placed(spec, number, target, fold, seed)
         for seed in seeds
         for fold in folds
         for target in (None, *languages)
-        for one, spec in configured
-        if hears_target(spec.config) == (target is not None)
+        for number, spec in enumerate(configured)
+        if draft.has_place(spec, target, fold)
     )
     _require_apart(configurations, cells)
-    floors = tuple(draft.floor(method, fold) for fold in folds for method in FLOORS)
-    return Plan(name, configurations, cells, floors, languages, folds, seeds)
+    return Plan(name, configurations, cells, draft.floors(configured[0], languages, folds), languages, folds, seeds)
 
 
 def _chosen(kind: str, asked: tuple[Any, ...], there_are: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -95,10 +107,11 @@ def _chosen(kind: str, asked: tuple[Any, ...], there_are: tuple[Any, ...]) -> tu
     return tuple(dict.fromkeys(asked)) or there_are
 
 
-def _configurations(sweep: Sweep) -> Iterator[Configuration]:
-    for number, values in enumerate(sweep.grid()):
-        name = " ".join(f"{setting}={_short(value)}" for setting, value in values.items())
-        yield Configuration(number, name or sweep.method, values)
+def _configuration(number: int, point: Point) -> Configuration:
+    named = [point.arm, *(f"{setting}={_short(value)}" for setting, value in point.values.items())]
+    name = " ".join(part for part in named if part)
+    arm = {"arm": point.arm} if point.arm else {}
+    return Configuration(number, name or method_of(point.config), {**arm, **point.values})
 
 
 def _short(value: Any) -> str:
@@ -106,10 +119,17 @@ def _short(value: Any) -> str:
     return short if not isinstance(value, float) or float(short) == value else repr(value)
 
 
-def _require_unswept(configurations: Sequence[Configuration], settings: Mapping[str, Any]) -> None:
-    swept = sorted(set(settings) & {name for one in configurations for name in one.values})
+def _require_known(points: Sequence[Point], sweep: Sweep, settings: Mapping[str, Any]) -> None:
+    """Each setting of the user must be one that no axis varies and that some arm has."""
+    swept = sorted(set(settings) & {name for point in points for name in point.values})
     if swept:
         raise UserError(f"{swept[0]} is an axis of this sweep and cannot be set beside it")
+    known = {name for point in points for name in _template(point.config, sweep.training).settings()}
+    for name in settings:
+        if name not in known:
+            raise unknown(
+                f"setting of {' and '.join(sorted({method_of(point.config) for point in points}))}", name, known
+            )
 
 
 def _require_apart(configurations: Sequence[Configuration], cells: Sequence[PlannedCell]) -> None:
@@ -121,66 +141,100 @@ def _require_apart(configurations: Sequence[Configuration], cells: Sequence[Plan
             raise UserError(f"two configurations are the same training: {names[0]} and {names[1]}")
 
 
-def _template(sweep: Sweep, ground: Ground, lrl_folds: str) -> CellSpec:
-    """The sweep's cell without a place and with nobody else's settings."""
+def _template(config: MethodConfig, training: Training) -> CellSpec:
+    """A method's cell without a place and with nobody else's settings."""
+    method = method_of(config)
     return CellSpec(
-        method=sweep.method,
-        code_version=code_version(sweep.method),
-        config=sweep.config,
-        training=sweep.training,
-        front_end=ground.protocol.front_end,
-        protocol=ground.protocol.name,
-        lrl_folds=lrl_folds,
+        method=method,
+        code_version=code_version(method),
+        config=config,
+        training=training,
+        front_end=FrontEnd(),
+        protocol="",
+        folds_by="",
         target=None,
         fold=0,
         seed=0,
-        encoder_fingerprint=ground.encoder_fingerprint,
+        encoder_fingerprint="",
         data_fingerprint="",
     )
 
 
-def _settings(template: CellSpec, ground: Ground, request: Request) -> dict[str, Any]:
-    """Every setting: the sweep's, then the protocol's where the method has such a one, this machine's precision, then
-    the user's."""
-    own = template.settings()
-    protocols = {name: value for name, value in ground.protocol.settings.items() if name in own}
-    return {**own, **protocols, "precision": ground.precision, **request.settings}
-
-
 @dataclass
 class Draft:
-    """Puts the template of a sweep into its places."""
+    """Puts the points of a sweep into their places: settings first, then language, fold and seed."""
 
-    template: CellSpec
-    settings: Mapping[str, Any]
+    ground: Ground
+    request: Request
     splits: Splits
-    prepared: Prepared
-    _fingerprints: dict[tuple[str | None, int], str] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], tuple[str, str]] = field(default_factory=dict)
 
-    def configured(self, configuration: Configuration) -> CellSpec:
-        """A configuration's cell without a place."""
-        return self.template.configured({**self.settings, **configuration.values})
-
-    def floor(self, method: str, fold: int) -> PlannedCell:
-        """The floors share the front end, and nothing else, with the sweep's cells."""
-        bare = replace(
-            self.template,
-            method=method,
-            config=FloorConfig(),
-            training=Training(steps=1),
-            code_version=code_version(method),
+    def configured(self, point: Point, training: Training) -> CellSpec:
+        """A point's cell without a place. Settings come from the sweep, then the protocol where the method has such a
+        one, this machine's precision, the user where the method has such a one, and last the point's own."""
+        protocol = self.ground.protocol
+        template = replace(
+            _template(point.config, training),
+            front_end=protocol.front_end,
+            protocol=protocol.name,
+            folds_by=self.request.folds_by,
+            encoder_fingerprint=self.ground.encoder_fingerprint,
         )
-        front_end = {name: self.settings[name] for name in asdict(self.template.front_end)}
-        return self.placed(bare.configured(front_end), None, None, fold, 0)
+        named = {**protocol.settings, "precision": self.ground.precision, **self.request.settings}
+        known = template.settings()
+        fixed = self._fixed(point)
+        own = {name: value for name, value in named.items() if name in known and name not in fixed}
+        return template.configured({**known, **own, **point.values})
+
+    def _fixed(self, point: Point) -> set[str]:
+        """Settings by which an arm differs from its method's own: a protocol or a user that changed them would make
+        two arms one."""
+        if not point.arm:
+            return set()
+        plain = type(point.config)()
+        return {one.name for one in fields(plain) if getattr(plain, one.name) != getattr(point.config, one.name)}
+
+    def has_place(self, spec: CellSpec, target: str | None, fold: int) -> bool:
+        """Whether there is such a cell: within corpora one of every language, else as the method hears."""
+        if self.ground.protocol.task == "within":
+            return target is not None and fold < self.splits.folds(target)
+        return fold < FOLDS and hears_target(spec.config) == (target is not None)
 
     def placed(
         self, spec: CellSpec, configuration: int | None, target: str | None, fold: int, seed: int
     ) -> PlannedCell:
         """The cell of one language, fold and seed."""
-        placed = replace(spec, target=target, fold=fold, seed=seed, data_fingerprint=self._fingerprint(target, fold))
-        return PlannedCell(placed, placed.key(), configuration)
+        fingerprint, of_stage = self._fingerprints(target, fold, spec.config)
+        placed = replace(spec, target=target, fold=fold, seed=seed, data_fingerprint=fingerprint)
+        stage = stage_of(placed, of_stage)
+        return PlannedCell(placed, placed.key(), configuration, stage.key() if stage else "")
 
-    def _fingerprint(self, target: str | None, fold: int) -> str:
-        if (target, fold) not in self._fingerprints:
-            self._fingerprints[target, fold] = self.splits.of(target, fold).fingerprint(self.prepared)
-        return self._fingerprints[target, fold]
+    def floors(self, like: CellSpec, languages: Sequence[str], folds: Sequence[int]) -> tuple[PlannedCell, ...]:
+        """The floors share the front end, and nothing else, with the sweep's cells."""
+        within = self.ground.protocol.task == "within"
+        methods = FLOORS[:2] if within else FLOORS  # within a corpus its own statistics are the probe's
+        floors = [
+            replace(
+                like,
+                method=method,
+                config=FloorConfig(),
+                training=Training(steps=1),
+                code_version=code_version(method),
+            )
+            for method in methods
+        ]
+        return tuple(
+            self.placed(floor, None, target, fold, 0)
+            for fold in folds
+            for target in (languages if within else (None,))
+            for floor in floors
+            if self.has_place(floor, target, fold)
+        )
+
+    def _fingerprints(self, target: str | None, fold: int, config: MethodConfig) -> tuple[str, str]:
+        """Of all that a cell hears, and of what its stage hears."""
+        place = (target, fold, *hearing(config))
+        if place not in self._known:
+            split, prepared = self.splits.of(target, fold, config), self.ground.prepared
+            self._known[place] = (split.fingerprint(prepared), split.stage_fingerprint(prepared))
+        return self._known[place]

@@ -6,12 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.answer import SELECTOR, Answer
+from orchestrator.answer import Answer
 from orchestrator.board import Cell, Event
 from orchestrator.display import Display
 from orchestrator.engine import Outcome, run
 from orchestrator.tracking import Tracker
 from orchestrator.work import CellWork, summary
+from trainers import stages
 
 
 def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
@@ -23,7 +24,7 @@ def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
         outcome = run(
             _cells(answer),
             [dict(configuration.values) for configuration in answer.plan.configurations],
-            CellWork(answer.ground.prepared.paths, answer.ground.encoder_folder, answer.ledger.store, SELECTOR),
+            CellWork(answer.ground.prepared.paths, answer.ground.encoder_folder, answer.ledger.store, answer.selector),
             scratch=answer.ledger.store / "ray",
             slots=slots,
             known=lambda: _known(answer),
@@ -52,7 +53,7 @@ class Mirror:
         if event.summary is None:
             name = self.answer.names[event.key]
             self.display.say(f"failed: {name} ({event.cause}): {event.message.strip().splitlines()[-1]}")
-        else:
+        elif event.key not in self.answer.plan.stages:
             self._submit(self._send, event.key)
 
     def send_known(self, keys: Iterable[str]) -> None:
@@ -82,23 +83,29 @@ class Mirror:
 
 
 def _cells(answer: Answer) -> list[Cell]:
-    """The plan for the board; a block is one seed's fold, over all languages and configurations."""
+    """The plan for the board; a block is one seed's fold, over all languages and configurations.
+
+    A stage stands before the first cell that needs it, unless it is done or all of its cells are.
+    """
     blocks = [(seed, fold) for seed in answer.plan.seeds for fold in answer.plan.folds]
-    trained = [
-        Cell(
-            cell.key,
-            cell.configuration,
-            blocks.index((cell.spec.seed, cell.spec.fold)),
-            cell.spec.target,
-            cell.spec.as_dict(),
-        )
-        for cell in answer.plan.cells
-    ]
+    stages = {cell.key: key for key, cell in answer.missing_stages.items()}
+    found: list[Cell] = []
+    for cell in answer.plan.cells:
+        spec = cell.spec
+        if cell.key in stages:
+            found.append(Cell(stages[cell.key], None, -1, None, {"stage_of": spec.as_dict()}))
+        needs = (cell.stage,) if cell.stage else ()
+        block = blocks.index((spec.seed, spec.fold))
+        found.append(Cell(cell.key, cell.configuration, block, spec.target, spec.as_dict(), needs))
     floors = [Cell(cell.key, None, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
-    return trained + floors
+    return found + floors
 
 
 def _known(answer: Answer) -> dict[str, Mapping[str, Any]]:
     """The finished cells with what the board may know of them."""
     found = {cell.key: answer.ledger.light(cell.key) for cell in answer.plan.cells + answer.plan.floors}
-    return {key: summary(result, SELECTOR) for key, result in found.items() if result is not None}
+    known: dict[str, Mapping[str, Any]] = {
+        key: summary(result, answer.selector) for key, result in found.items() if result is not None
+    }
+    store = answer.ledger.store
+    return known | {key: {"valid_uar": float("nan")} for key in answer.plan.stages if stages.is_done(store, key)}

@@ -18,6 +18,7 @@ from orchestrator.run import run_missing
 from orchestrator.slots import HopelessError
 from orchestrator.table import render
 from search_spaces import Sweep
+from trainers import stages
 from trainers.errors import UserError
 from trainers.methods.configs import ByolConfig
 
@@ -48,18 +49,19 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         return 0
     sweep = search_spaces.load(asked.name)
     store = asked.store.expanduser().resolve()
+    data = ground.data_root(asked.data, asked.protocol)
     places = Places(
         store,
-        ground.data_root(asked.data, asked.protocol),
+        data,
         asked.encoder,
-        asked.protocol,
+        ground.protocol_of(sweep, asked.protocol, data),
         tuple(asked.languages),
         asked.max_bad,
     )
     with preparing(out) as report:
         stood = ground.find(places, report)
     request = Request(
-        tuple(asked.languages), tuple(asked.folds), tuple(asked.seeds), asked.lrl_folds, arguments.settings(asked)
+        tuple(asked.languages), tuple(asked.folds), tuple(asked.seeds), asked.folds_by, arguments.settings(asked)
     )
     planned = plan(asked.name, sweep, stood, request)
     ledger = Ledger(store)
@@ -104,10 +106,12 @@ def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: L
     out.print(f"[bold]{planned.sweep}[/bold]: {sweep.question}")
     spec = planned.cells[0].spec
     training, front_end = spec.training, spec.front_end
+    transfers = f"trains on {', '.join(stood.protocol.high)}, transfers to {', '.join(planned.languages)}"
+    within = f"trains and tests within {', '.join(planned.languages)}"
     out.print(
-        f"protocol {stood.protocol.name}: trains on {', '.join(stood.protocol.high)}, transfers to "
-        f"{', '.join(planned.languages)} ({spec.lrl_folds} folds); "
-        f"{training.steps} steps of batch {training.batch_size}, {front_end.length_s:g} s clips"
+        f"protocol {stood.protocol.name}: {within if stood.protocol.task == 'within' else transfers} "
+        f"(folds by {spec.folds_by}); "
+        f"{training.steps} steps of batch {training.batch_size}, {front_end.length_s:g} s clips, {training.precision}"
     )
     done = len(ledger.done({cell.key for cell in planned.cells}))
     floors = len(ledger.done({cell.key for cell in planned.floors}))
@@ -115,6 +119,10 @@ def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: L
         f"{_count(len(planned.cells), 'cell')} ({_factors(planned)}): {done} done, {len(planned.cells) - done} to run; "
         f"{_count(len(planned.floors), 'floor cell')}: {floors} done"
     )
+    if planned.stages:
+        begin = [cell for cell in planned.cells if cell.stage]
+        there = sum(stages.is_done(ledger.store, key) for key in planned.stages)
+        out.print(f"{_count(len(planned.stages), 'stage')} shared by {_count(len(begin), 'cell')}: {there} done")
     if isinstance(spec.config, ByolConfig) and spec.config.tau_horizon == "paper" and training.steps <= 1000:
         out.print(
             f"note: unmatched τ at {training.steps} steps measures the target's lag; tau_horizon=matched rescales it"

@@ -1,5 +1,6 @@
 """What a slot does with a cell: run it, put the result into the ledger, tell the board its validation scores."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ class CellWork:
         def work(
             payload: dict[str, Any], report: Callable[[int, int, str], None], stopped: Callable[[], bool]
         ) -> dict[str, Any]:
+            if "stage_of" in payload:
+                started = time.perf_counter()
+                cell.run_stage(CellSpec.from_dict(payload["stage_of"]), workspace, progress=report, stopped=stopped)
+                return {"valid_uar": float("nan"), "seconds": time.perf_counter() - started}
             spec = CellSpec.from_dict(payload)
             result = ledger.read(spec.key())
             if result is None:

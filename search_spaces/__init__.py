@@ -9,35 +9,79 @@ from itertools import product
 from types import ModuleType
 from typing import Any
 
-from trainers.errors import UserError, unknown
+import numpy as np
+
+from trainers.errors import UserError, require, unknown
 from trainers.methods.configs import MethodConfig
+from trainers.settings import plain
 from trainers.spec import Training
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a search space: its arm ("" where there is only one), that arm's config, and the swept settings."""
+
+    arm: str
+    config: MethodConfig
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Sweep:
     """A named question.
 
-    `axes`: setting -> Tune's `grid_search([...])`; settings that move together are named together, separated by a
-    comma, and take lists of tuples. `reference`: the configuration that others are compared with, by its values.
+    `config`: the method and its settings; or `arms`: name -> method and settings, to compare methods or settings that
+    do not form a grid. `axes`: setting -> Tune's `grid_search([...])`, crossed with the arms; settings that move
+    together are named together, separated by a comma, and take lists of tuples. With an axis that draws
+    (`tune.uniform`, `tune.loguniform`, `tune.choice`, …) the search is random: `samples` points, always the same ones.
+    `reference`: the configuration that others are compared with, by its values (its arm is named "arm").
+    `protocols`: those that it is asked under, the demo's first; the first real one is taken with data.
     """
 
     question: str
-    method: str
-    config: MethodConfig
+    config: MethodConfig | None = None
+    arms: Mapping[str, MethodConfig] = field(default_factory=dict)
     axes: Mapping[str, Any] = field(default_factory=dict)
     reference: Mapping[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     seeds: tuple[int, ...] = (0,)
+    samples: int = 16
+    protocols: tuple[str, ...] = ("demo", "open", "gong2025")
+
+    def __post_init__(self) -> None:
+        if (self.config is None) == (not self.arms):
+            raise UserError("a sweep needs either a config or arms")
+        require(self.samples >= 1, "samples", self.samples, "at least 1")
+
+    def points(self) -> list[Point]:
+        """Every point, in the order of arms and axes."""
+        arms = {"": self.config} if self.config else dict(self.arms)
+        return [Point(arm, config, values) for arm, config in arms.items() for values in self.grid()]
 
     def grid(self) -> list[dict[str, Any]]:
-        """Every point of the grid as {setting: value}, in the order of the axes."""
+        """Every point of the axes as {setting: value}, in their order."""
         swept = [name for axis in self.axes for name in _names(axis)]
         for name in swept:
             if swept.count(name) > 1:
                 raise UserError(f"{name} is in two axes: {', '.join(map(repr, self.axes))}")
+        if any(hasattr(space, "sample") for space in self.axes.values()):
+            return [self._drawn(number) for number in range(self.samples)]
         columns = [[_named(axis, value) for value in _values(axis, space)] for axis, space in self.axes.items()]
         return [{name: value for part in point for name, value in part.items()} for point in product(*columns)]
+
+    def _drawn(self, number: int) -> dict[str, Any]:
+        """Point `number` of a random search; more samples keep those that there were."""
+        point: dict[str, Any] = {}
+        for place, (axis, space) in enumerate(self.axes.items()):
+            source = np.random.RandomState([number, place])
+            value = space.sample(random_state=source) if hasattr(space, "sample") else _choice(axis, space, source)
+            point |= _named(axis, plain(value))
+        return point
+
+
+def _choice(axis: str, space: Any, source: np.random.RandomState) -> Any:
+    values = _values(axis, space)
+    return values[source.randint(len(values))]
 
 
 def _values(axis: str, space: Any) -> list[Any]:
@@ -83,8 +127,8 @@ def questions() -> Iterator[tuple[str, str]]:
 def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"{__name__}.{name}")
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"search_spaces/{name}.py: {error}") from error
     except Exception as error:  # whatever a user's own file may raise
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"search_spaces/{name}.py does not load: {type(error).__name__}: {said}") from error

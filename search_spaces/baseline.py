@@ -10,6 +10,6 @@ from trainers.methods.configs import BaselineConfig
 
 SWEEP = Sweep(
     question="How well does supervised training on the high-resource language transfer by itself?",
-    method="baseline",
     config=BaselineConfig(),
+    protocols=("demo", "open", "gong2025", "demo_within", "open_within", "xiang2024"),
 )

@@ -13,7 +13,6 @@ from trainers.methods.configs import ByolConfig
 
 SWEEP = Sweep(
     question="Which schedule of BYOL's loss weight λ transfers best, and does any beat λ = 0?",
-    method="byol",
     config=ByolConfig(),
     axes={"lambda_start, lambda_end": tune.grid_search([(0.8, 0.2), (0.2, 0.2), (0.5, 0.5), (0.8, 0.8), (0.0, 0.0)])},
     reference={"lambda_start": 0.0, "lambda_end": 0.0},

@@ -13,7 +13,6 @@ from trainers.methods.configs import ByolConfig
 
 SWEEP = Sweep(
     question="Which momentum τ of BYOL's target network transfers best to each language?",
-    method="byol",
     config=ByolConfig(),
     axes={"tau": tune.grid_search([0.99, 0.996, 0.999])},
     reference={"tau": 0.996},

@@ -9,14 +9,14 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from trainers.audio.front_end import FrontEnd
-from trainers.cell import build
+from trainers.building import build
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.methods.baseline import Baseline
 from trainers.methods.byol import Byol
 from trainers.methods.configs import BaselineConfig, ByolConfig, MethodConfig
-from trainers.protocols import Split
 from trainers.spec import CellSpec, Training
 from trainers.speech import Speech
+from trainers.splits import Split
 
 FRONT_END = FrontEnd(length_s=0.5)
 

@@ -21,7 +21,7 @@ def spec(tau: float = 0.996, target: str | None = "urdu", fold: int = 0, seed: i
         training=Training(),
         front_end=FrontEnd(),
         protocol="open",
-        lrl_folds="speaker",
+        folds_by="speaker",
         target=target,
         fold=fold,
         seed=seed,

@@ -20,9 +20,9 @@ from trainers.cell import Stopped, Workspace
 from trainers.corpora.prepared import Prepared
 from trainers.errors import UserError
 from trainers.methods.configs import BaselineConfig, ByolConfig, FloorConfig, MethodConfig
-from trainers.protocols import Split, Splits
 from trainers.result import Result
 from trainers.spec import CellSpec, Training, code_version
+from trainers.splits import Split, Splits
 
 TARGET, FOLD = "demo-arda", 2
 BYOL = ByolConfig(projector_hidden=16, projection=8, views=1, passive_taus=(0.9,), tau_horizon="paper", tau=0.9)
@@ -33,7 +33,7 @@ CONFIGS: dict[str, MethodConfig] = {"byol": BYOL, "baseline": BaselineConfig()}
 def spec(ground: Ground, method: str = "byol", **changes: Any) -> CellSpec:
     """A cell of six steps on the demo."""
     target = TARGET if method == "byol" else None
-    split = Splits(ground.protocol, ground.prepared).of(target, FOLD)
+    split = Splits(ground.protocol, ground.prepared).of(target, FOLD, CONFIGS.get(method, FloorConfig()))
     made = CellSpec(
         method,
         CONFIGS.get(method, FloorConfig()),
@@ -121,7 +121,7 @@ def test_a_result_holds_all_that_was_promised(demo_ground: Ground, tmp_path: Pat
     best = max(validations, key=lambda row: row["valid_uar"])  # the first of equals
     assert result.facts["best_step"] == best["step"]
     assert result.secondary["early_stopped"]["valid/hrl"].uar == best["valid_uar"]
-    split = Splits(demo_ground.protocol, demo_ground.prepared).of(TARGET, FOLD)
+    split = Splits(demo_ground.protocol, demo_ground.prepared).of(TARGET, FOLD, BYOL)
     assert [row["id"] for row in result.predictions] == [clip for ids in split.test.values() for clip in ids]
     for language, score in result.test.items():
         rows = [row for row in result.predictions if row["part"] == f"test/{language}"]
@@ -155,7 +155,7 @@ def test_other_test_labels_change_the_test_scores_and_nothing_else(
     demo_ground: Ground, tmp_path: Path, method: str
 ) -> None:
     asked = spec(demo_ground, method)
-    split = Splits(demo_ground.protocol, demo_ground.prepared).of(asked.target, FOLD)
+    split = Splits(demo_ground.protocol, demo_ground.prepared).of(asked.target, FOLD, asked.config)
     shuffled = relabelled(demo_ground.prepared, split)
     blind = replace(asked, data_fingerprint=split.fingerprint(shuffled))
     assert blind.key() != asked.key()
@@ -197,7 +197,7 @@ def test_byol_with_lambda_zero_hears_no_target_and_is_tested_on_every_language(
     demo_ground: Ground, tmp_path: Path
 ) -> None:
     supervised = replace(BYOL, lambda_start=0.0, lambda_end=0.0)
-    split = Splits(demo_ground.protocol, demo_ground.prepared).of(None, FOLD)
+    split = Splits(demo_ground.protocol, demo_ground.prepared).of(None, FOLD, supervised)
     asked = spec(demo_ground, config=supervised, target=None, data_fingerprint=split.fingerprint(demo_ground.prepared))
     found = cell.run(asked, workspace(demo_ground, tmp_path))
     assert set(found.test) == {"demo-arda", "demo-bela", "demo-cyra", "demo-home"}
@@ -220,8 +220,8 @@ def test_byol_with_lambda_zero_hears_no_target_and_is_tested_on_every_language(
         ({"fold": 7}, "unknown fold '7'; there are: 0, 1, 2, 3, 4"),
         ({"target": "klingon"}, "unknown language 'klingon'; there are: demo-arda, demo-bela, demo-cyra"),
         ({"target": None}, "method byol hears a target language; name one as target"),
-        ({"protocol": "gong"}, "unknown protocol 'gong'; there are: demo, gong2025, open"),
-        ({"lrl_folds": "random"}, "unknown kind of folds 'random'; there are: speaker, stratified"),
+        ({"protocol": "gong"}, "unknown protocol 'gong'; there are: demo, demo_within, gong2025, "),
+        ({"folds_by": "random"}, "folds_by is 'random'; that is for protocols within a corpus"),
     ],
 )
 def test_a_cell_of_other_speech_another_encoder_or_no_place_is_refused(
@@ -300,13 +300,13 @@ def test_the_command_answers_a_broken_spec_with_one_line_and_code_2(tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"method": "supcon"}, "unknown method 'supcon'; there are: baseline, byol, "),
+        ({"method": "supcno"}, "unknown method 'supcno'; there are: adaptation, baseline, byol, "),
         ({"training": {"steps": True}}, "steps is True; it must be a whole number"),
         ({"fold": "0"}, "fold is '0'; it must be a whole number"),
         ({"fold": 9}, "unknown fold '9'; there are: 0, 1, 2, 3, 4"),
         ({"target": None}, "method byol hears a target language; name one as target"),
         ({"target": "urdu"}, "unknown language 'urdu'; there are: demo-arda, "),
-        ({"protocol": "gong2025"}, "unknown corpus 'subesco'; there are: "),
+        ({"protocol": "gong2025"}, "corpus msp_podcast is not here; its folder is expected at "),
         ({"protocol": "open"}, "corpus ravdess is not here; its folder is expected at "),
         ({"code_version": 99}, "the cell is of training code 99; this is "),
     ],

@@ -19,9 +19,11 @@ from trainers.audio.front_end import FrontEnd
 from trainers.corpora.utterance import EMOTIONS
 from trainers.evaluation import Evaluation
 from trainers.floors import Embedder, Nuisances
-from trainers.protocols import Protocol, Splits
+from trainers.methods.configs import ByolConfig, FloorConfig
+from trainers.protocols import Protocol
 from trainers.result import Result
 from trainers.speech import Speech, level_and_silence
+from trainers.splits import Splits
 
 Samples = NDArray[np.float32]
 Features = NDArray[np.float64]
@@ -65,7 +67,7 @@ class World:
     def __post_init__(self) -> None:
         self.splits = Splits(SMALL, self.speech.prepared)
         self.heard = Speech(self.speech.prepared, self.front_end, torch.device("cpu"))
-        self.split = self.splits.of(None, FOLD)
+        self.split = self.splits.of(None, FOLD, FloorConfig())
 
     def run(self, floor: str, describe: floors.Describe) -> Result:
         return floors.run(floor_spec(floor, FOLD), self.splits, Evaluation(self.heard, self.split), describe)
@@ -129,7 +131,9 @@ def test_own_statistics_standardise_each_language_by_its_own_training_clips() ->
         for name, ids in getattr(world.split, group).items():
             own = high
             if name != "demo-home":
-                own = StandardScaler().fit(stacked(features, world.splits.of(name, FOLD).unlabelled[name]))
+                own = StandardScaler().fit(
+                    stacked(features, world.splits.of(name, FOLD, ByolConfig()).unlabelled[name])
+                )
             guesses = model.predict(own.transform(stacked(features, ids)))
             assert [predicted(result)[f"{group}/{name}", clip] for clip in ids] == guesses.tolist()
 

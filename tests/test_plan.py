@@ -14,9 +14,10 @@ from search_spaces import Sweep
 from tests.unheard import Unheard, clips, ground
 from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError
-from trainers.methods.configs import BaselineConfig, ByolConfig
-from trainers.protocols import PROTOCOLS, Splits
+from trainers.methods.configs import BaselineConfig, ByolConfig, FloorConfig
+from trainers.protocols import PROTOCOLS
 from trainers.spec import Training
+from trainers.splits import Splits
 
 LANGUAGES = ("demo-arda", "demo-bela", "demo-cyra")
 
@@ -31,7 +32,7 @@ def shipped(name: str, stood: Ground, **asked: Any) -> Plan:
 
 
 def made_up(stood: Ground, axes: dict[str, Any], settings: dict[str, Any] | None = None, **sweep: Any) -> Plan:
-    question = Sweep("?", "byol", ByolConfig(), axes=axes)
+    question = Sweep("?", ByolConfig(), axes=axes)
     return plan("made_up", replace(question, **sweep), stood, Request(folds=(0,), settings=settings or {}))
 
 
@@ -75,7 +76,7 @@ def test_the_data_fingerprint_of_a_cell_is_that_of_its_split(stood: Ground) -> N
     splits = Splits(stood.protocol, stood.prepared)
     planned = shipped("byol_tau", stood, folds=(3,))
     for cell in (*planned.cells, *planned.floors):
-        wanted = splits.of(cell.spec.target, 3).fingerprint(stood.prepared)
+        wanted = splits.of(cell.spec.target, 3, cell.spec.config).fingerprint(stood.prepared)
         assert cell.spec.data_fingerprint == wanted
 
 
@@ -175,7 +176,8 @@ def test_a_language_whose_corpus_is_not_here_is_no_target() -> None:
         ({"languages": ("demo-home",)}, "unknown language 'demo-home'; there are: demo-arda, demo-bela, demo-cyra"),
         ({"folds": (5,)}, "unknown fold '5'; there are: 0, 1, 2, 3, 4"),
         ({"folds": (0, -1)}, "unknown fold '-1'; there are: 0, 1, 2, 3, 4"),
-        ({"lrl_folds": "random"}, "unknown kind of folds 'random'; there are: speaker, stratified"),
+        ({"folds_by": "alphabet"}, "unknown kind of folds 'alphabet'; there are: random, speaker, speaker+sentence, "),
+        ({"folds_by": "random"}, "folds_by is 'random'; that is for protocols within a corpus"),
         ({"settings": {"steps": "many"}}, "steps is 'many'; it must be a whole number"),
         ({"settings": {"temperature": 0.1}}, "unknown setting of byol 'temperature'; there are: batch_size, "),
         ({"settings": {"tau": 0.5}}, "tau is an axis of this sweep and cannot be set beside it"),
@@ -191,7 +193,7 @@ def test_what_is_not_there_or_out_of_range_is_one_line(stood: Ground, asked: dic
 
 def test_an_axis_that_a_method_lacks_is_answered_with_those_it_has(stood: Ground) -> None:
     with pytest.raises(UserError, match=r"unknown setting of baseline 'tau'; there are: .*strength"):
-        made_up(stood, {"tau": tune.grid_search([0.9])}, method="baseline", config=BaselineConfig())
+        made_up(stood, {"tau": tune.grid_search([0.9])}, config=BaselineConfig())
 
 
 def test_a_point_out_of_range_is_told_before_any_cell_runs(stood: Ground) -> None:
@@ -207,11 +209,11 @@ def test_two_points_that_are_the_same_training_are_refused(stood: Ground, points
         made_up(stood, {"tau": tune.grid_search(points)})
 
 
-def test_a_sweep_with_another_methods_settings_is_refused(stood: Ground) -> None:
-    with pytest.raises(UserError, match="method byol has a BaselineConfig; it takes a ByolConfig"):
-        made_up(stood, {}, config=BaselineConfig())
-    with pytest.raises(UserError, match="unknown method 'supcon'; there are: baseline, byol"):
-        made_up(stood, {}, method="supcon")
+def test_a_sweep_of_a_floor_or_of_no_method_at_all_is_refused(stood: Ground) -> None:
+    with pytest.raises(UserError, match="a FloorConfig names no method"):
+        made_up(stood, {}, config=FloorConfig())
+    with pytest.raises(UserError, match="a sweep needs either a config or arms"):
+        Sweep("?")
 
 
 def test_the_seeds_of_a_sweep_are_its_own_unless_the_user_names_some(stood: Ground) -> None:

@@ -32,6 +32,9 @@ OTHER: dict[str, Any] = {
     "bn_per_source": True,
     "dropout": 0.0,
     "passive_taus": (0.99,),
+    "unlabelled_on": "adaptation",
+    "unlabelled_cap": 10,
+    "label_fraction": 0.5,
     "steps": 6000,
     "epoch_steps": 7,
     "batch_size": 8,
@@ -50,7 +53,7 @@ OTHER: dict[str, Any] = {
 
 PLACES: dict[str, Any] = {
     "protocol": "demo",
-    "lrl_folds": "stratified",
+    "folds_by": "stratified",
     "target": "german",
     "fold": 1,
     "seed": 1,
@@ -82,8 +85,8 @@ def json_refusal(values: Any) -> str:
 
 def test_a_key_stays_what_it_was() -> None:
     """Should this fail, every result on disk is lost: raise CODE_VERSION instead of changing what a spec says."""
-    assert spec().key() == "bc748a4eab6c7281e6e29c724071644e6b1ebd122e782441003475a1a43511ec"
-    assert baseline_spec().key() == "5593561abd87fc48042814918859a2fccdcfbcd83378d85638cfc700fdb12d9b"
+    assert spec().key() == "f0127ba6ddeee0dde07efb6ce08dd25e4667bb9c1537dbb225c816cb5e511e1d"
+    assert baseline_spec().key() == "9b5384d937ba7cb33c3a4912947ef1d4ade3620fa2728b26061e47100e6ed2e7"
 
 
 def test_the_key_depends_on_every_setting() -> None:
@@ -218,8 +221,8 @@ def test_json_that_is_no_object_is_no_cell(values: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"method": "supcon"}, "unknown method 'supcon'; there are: baseline, byol, "),
-        ({"method": ["byol"]}, "unknown method \"['byol']\"; there are: baseline, byol, "),
+        ({"method": "supcno"}, "unknown method 'supcno'; there are: adaptation, baseline, byol, "),
+        ({"method": ["byol"]}, "unknown method \"['byol']\"; there are: adaptation, baseline, byol, "),
         ({"sweep": "byol_tau"}, "unknown field of CellSpec 'sweep'; there are: code_version, "),
         ({"config": 3}, "config is 3; it must be an object of ByolConfig's fields"),
         ({"config": {"temperature": 1}}, "unknown field of ByolConfig 'temperature'; there are: "),
@@ -244,7 +247,7 @@ def test_json_that_lacks_fields_is_told_which() -> None:
 def test_a_method_refuses_another_methods_settings() -> None:
     with pytest.raises(UserError, match="method byol has a BaselineConfig; it takes a ByolConfig"):
         replace(spec(), config=BaselineConfig())
-    with pytest.raises(UserError, match="unknown method 'bylo'; there are: baseline, byol"):
+    with pytest.raises(UserError, match="unknown method 'bylo'; there are: adaptation, baseline, byol"):
         replace(spec(), method="bylo")
     assert isinstance(spec().config, ByolConfig)
 

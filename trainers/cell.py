@@ -15,24 +15,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainers import encoders, floors
-from trainers.audio.draws import stable_seed
+from trainers import adaptation, encoders, floors, stages
 from trainers.audio.front_end import FrontEnd
-from trainers.batches import Balanced, TwoSources
+from trainers.building import Trained, build, build_stage
 from trainers.corpora import corpus_named
 from trainers.corpora.prepared import Prepared, prepare
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
-from trainers.methods.baseline import Baseline
-from trainers.methods.byol import Byol
-from trainers.methods.configs import FLOORS, BaselineConfig, ByolConfig, hears_target
-from trainers.protocols import Protocol, Split, Splits, protocol_named
+from trainers.methods.configs import FLOORS, AdaptationConfig, ByolConfig, hears_target
+from trainers.protocols import Protocol, protocol_named
 from trainers.result import Result
 from trainers.spec import CellSpec, code_version
 from trainers.speech import Speech
+from trainers.splits import Split, Splits
+from trainers.stages import StageResult, stage_of, stage_training
 
-__all__ = ["Stopped", "Workspace", "run"]
+__all__ = ["Stopped", "Workspace", "run", "run_stage"]
 
 
 @dataclass
@@ -56,8 +55,8 @@ class Workspace:
         return floors.Nuisances(self.prepared)
 
     @cached_property
-    def whisper(self) -> nn.Module:
-        return encoders.load_whisper(self.encoder_folder)
+    def backbone(self) -> nn.Module:
+        return encoders.load_backbone(self.encoder_folder)
 
     def speech(self, front_end: FrontEnd) -> Speech:
         """The corpora through this front end; one front end at a time is kept."""
@@ -70,14 +69,22 @@ class Workspace:
         if floor == "nuisance_only":
             return self.nuisances.describe
         if front_end not in self._embedders:
-            self._embedders = {front_end: floors.Embedder(self.speech(front_end), self.whisper)}
+            self._embedders = {front_end: floors.Embedder(self.speech(front_end), self.backbone)}
         return self._embedders[front_end].describe
 
-    def splits(self, protocol: str, lrl_folds: str) -> Splits:
-        name = (protocol, lrl_folds)
+    def splits(self, spec: CellSpec) -> Splits:
+        """The splits of a cell's protocol; each kind of folds is dealt once."""
+        name = (spec.protocol, spec.folds_by)
         if name not in self._splits:
-            self._splits[name] = Splits(protocol_named(protocol), self.prepared, lrl_folds)
+            self._splits[name] = Splits(protocol_named(spec.protocol), self.prepared, spec.folds_by)
         return self._splits[name]
+
+    def split(self, spec: CellSpec) -> Split:
+        """What a cell hears; UserError where that is not what the spec was made for."""
+        _require_place(spec)
+        split = self.splits(spec).of(spec.target, spec.fold, spec.config)
+        _require_match(spec, split, self)
+        return split
 
 
 def run(
@@ -89,28 +96,69 @@ def run(
 ) -> Result:
     """Train and evaluate one cell; equal specs give equal results, to the bit on one kind of CPU and as many threads.
 
-    Its checkpoint stays until `forget_checkpoint`, so that nothing is lost where the result cannot be kept.
+    A stage that it begins with is taken from the store, or computed and stored there. The cell's checkpoint stays until
+    `forget_checkpoint`, so that nothing is lost where the result cannot be kept.
 
     Raises UserError where the workspace holds other audio, another encoder or other code than the spec names,
     Stopped when told to stop (training continues from its checkpoint next time), FloatingPointError on NaN.
     """
     started = time.perf_counter()
-    _require_place(spec)
-    splits = workspace.splits(spec.protocol, spec.lrl_folds)
-    split = splits.of(spec.target, spec.fold)
-    _require_match(spec, split, workspace)
+    split = workspace.split(spec)
     evaluation = Evaluation(workspace.speech(spec.front_end), split)
     if spec.method in FLOORS:
         progress(0, 1, "floor")
-        result = floors.run(spec, splits, evaluation, workspace.describe(spec.method, spec.front_end))
+        describe = workspace.describe(spec.method, spec.front_end)
+        result = floors.run(spec, workspace.splits(spec), evaluation, describe)
     else:
-        result = _trained(spec, evaluation, workspace, progress, stopped)
+        stage = run_stage(spec, workspace, progress=progress, stopped=stopped)
+        if isinstance(spec.config, AdaptationConfig):
+            result = adaptation.run(spec, evaluation, workspace.backbone, stage)
+        else:
+            result = _trained(spec, evaluation, workspace, stage, progress, stopped)
     result.versions.update(versions(workspace.device))
     result.seconds["total"] = time.perf_counter() - started
     return result
 
 
+def run_stage(
+    spec: CellSpec,
+    workspace: Workspace,
+    *,
+    progress: Progress = silent,
+    stopped: Callable[[], bool] = lambda: False,
+) -> StageResult | None:
+    """The stage that a cell begins with, from the store or computed now; None for a cell without one.
+
+    Errors as `run`'s; a stage that was stopped goes on from its checkpoint.
+    """
+    split = workspace.split(spec)
+    stage = stage_of(spec, split.stage_fingerprint(workspace.prepared))
+    if stage is None:
+        return None
+    key = stage.key()
+    if found := stages.read(workspace.store, key):
+        return found
+    method = build_stage(spec, split, workspace.speech(spec.front_end), workspace.backbone)
+    training = stage_training(spec)
+    folder = workspace.store / "checkpoints" / key
+    finished = train(
+        method,
+        training,
+        spec.seed,
+        validate=None,
+        checkpoint=folder / "last.pt",
+        progress=lambda step, steps, _: progress(step, steps, "stage"),
+        stopped=stopped,
+    )
+    result = StageResult(method.product().state_dict(), method.facts(training.steps), finished.history)
+    stages.write(workspace.store, stage, result)
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
 def _require_place(spec: CellSpec) -> None:
+    if protocol_named(spec.protocol).task == "within":
+        return  # every cell is of one language; the splits refuse none
     hears = hears_target(spec.config)
     if hears and spec.target is None:
         raise UserError(f"method {spec.method} hears a target language; name one as target")
@@ -129,16 +177,24 @@ def _require_match(spec: CellSpec, split: Split, workspace: Workspace) -> None:
 
 
 def _trained(
-    spec: CellSpec, evaluation: Evaluation, workspace: Workspace, progress: Progress, stopped: Callable[[], bool]
+    spec: CellSpec,
+    evaluation: Evaluation,
+    workspace: Workspace,
+    stage: StageResult | None,
+    progress: Progress,
+    stopped: Callable[[], bool],
 ) -> Result:
     started = time.perf_counter()
-    method = build(spec, evaluation.split, evaluation.speech, workspace.whisper)
+    method = build(spec, evaluation.split, evaluation.speech, workspace.backbone)
+    if stage:
+        method.online.load_state_dict(stage.weights)
+    chooses = f"valid/{evaluation.split.selector}"
     folder = workspace.store / "checkpoints" / spec.key()
     finished = train(
         method,
         spec.training,
         spec.seed,
-        validate=lambda: evaluation.scores(evaluation.predict(method, only=["valid/hrl"]))["valid/hrl"].uar,
+        validate=lambda: evaluation.scores(evaluation.predict(method, only=[chooses]))[chooses].uar,
         checkpoint=folder / "last.pt",
         progress=progress,
         stopped=stopped,
@@ -146,6 +202,7 @@ def _trained(
     trained_s = time.perf_counter() - started
     progress(spec.training.steps, spec.training.steps, "scoring")
     result = _scored(spec, method, finished, evaluation)
+    result.facts.update({f"stage/{name}": value for name, value in (stage.facts if stage else {}).items()})
     result.seconds["training"] = trained_s
     result.seconds["scoring"] = time.perf_counter() - started - trained_s
     return result
@@ -156,38 +213,20 @@ def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:
     shutil.rmtree(workspace.store / "checkpoints" / spec.key(), ignore_errors=True)
 
 
-def build(spec: CellSpec, split: Split, speech: Speech, whisper: nn.Module) -> Baseline | Byol:
-    """The method of a spec with its initial weights, on the speech's device."""
-    torch.manual_seed(stable_seed(spec.seed, "initial weights"))
-    encoder = encoders.SpeechEncoder(whisper, speech.frames, bf16=spec.training.precision == "bf16")
-    numbers = speech.numbers(split.labelled)
-    labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed)
-    match spec.config:
-        case BaselineConfig():
-            return Baseline(spec.config, encoder, speech, labelled, spec.seed).to(speech.device)
-        case ByolConfig():
-            low = speech.numbers([clip for clips in split.unlabelled.values() for clip in clips])
-            pairs = TwoSources(numbers, low, spec.training.batch_size, spec.seed)
-            heard = None if spec.config.supervised_only else pairs
-            method = Byol(spec.config, encoder, speech, labelled, heard, spec.seed, spec.training.steps)
-            return method.to(speech.device)
-    raise UserError(f"method {spec.method!r} does not train")
-
-
-def _scored(spec: CellSpec, method: Baseline | Byol, finished: Run, evaluation: Evaluation) -> Result:
+def _scored(spec: CellSpec, method: Trained, finished: Run, evaluation: Evaluation) -> Result:
     """All scores of the last weights and, as secondary ones, of other evaluators and of the best validation."""
     found = evaluation.predict(method)
     others = {name: evaluation.predict(method, other, evaluation.compared) for name, other in method.others().items()}
     facts = {"best_step": float(finished.best_step), **method.facts(spec.training.steps)}
     if "online" in others:
-        facts["agreement"] = agreement(found, others["online"], "valid/hrl")
+        facts["agreement"] = agreement(found, others["online"], f"valid/{evaluation.split.selector}")
     rows = evaluation.rows(found, {name: others[name] for name in others if name == "online"})
     last_is_best = finished.best_step == spec.training.steps
     others["early_stopped"] = found if last_is_best else _early_stopped(method, finished, evaluation)
     return _result(spec, evaluation, found, others, finished=finished, facts=facts, rows=rows)
 
 
-def _early_stopped(method: Baseline | Byol, finished: Run, evaluation: Evaluation) -> Predictions:
+def _early_stopped(method: Trained, finished: Run, evaluation: Evaluation) -> Predictions:
     """Predictions of the weights of the best validation; these replace the method's last ones."""
     for part, weights in zip(method.inference(), finished.best_weights, strict=True):
         part.load_state_dict(weights)
@@ -252,7 +291,7 @@ def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
     _require_place(spec)
     corpora = _corpora(protocol_named(spec.protocol), data)
     workspace = Workspace(prepare(data, corpora, store, report=_tell), folder, store)
-    split = workspace.splits(spec.protocol, spec.lrl_folds).of(spec.target, spec.fold)
+    split = workspace.splits(spec).of(spec.target, spec.fold, spec.config)
     if not spec.data_fingerprint:
         spec = replace(spec, data_fingerprint=split.fingerprint(workspace.prepared))
     result = run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))

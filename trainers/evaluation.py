@@ -1,6 +1,6 @@
 """Scoring a trained method on the parts of its split, through any of its encoders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainers.protocols import Split
 from trainers.result import Scores
 from trainers.scores import Score, score
 from trainers.speech import Speech
+from trainers.splits import Split
 
 BATCH = 64
 
@@ -26,13 +26,10 @@ class Classifier(Protocol):
     def inference(self) -> tuple[nn.Module, nn.Module]:
         """Encoder and head that classify."""
 
+    def hear(self, numbers: Tensor) -> Any:
+        """Clips as the encoder takes them, without augmentation."""
+
     def eval(self) -> Any: ...
-
-
-def parts(split: Split) -> dict[str, tuple[str, ...]]:
-    """All clips that are scored, by part."""
-    groups = ("valid", "test", "whole")
-    return {f"{group}/{name}": ids for group in groups for name, ids in getattr(split, group).items()}
 
 
 @dataclass
@@ -42,6 +39,12 @@ class Evaluation:
     speech: Speech
     split: Split
 
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """All clips that are scored, by part."""
+        groups = ("valid", "test", "whole")
+        return {f"{group}/{name}": ids for group in groups for name, ids in getattr(self.split, group).items()}
+
     @torch.no_grad()
     def predict(
         self, method: Classifier, encoder: nn.Module | None = None, only: Sequence[str] | None = None
@@ -50,23 +53,25 @@ class Evaluation:
         method.eval()
         inference, head = method.inference()
         through = encoder or inference
-        chosen = {part: ids for part, ids in parts(self.split).items() if only is None or part in only}
-        return {part: self._classes(ids, through, head) for part, ids in chosen.items()}
+        chosen = {part: ids for part, ids in self.parts.items() if only is None or part in only}
+        return {part: self._classes(ids, method.hear, through, head) for part, ids in chosen.items()}
 
     @property
     def compared(self) -> list[str]:
         """The parts on which further evaluators are scored too: what chooses, and the target languages' tests."""
         low = self.split.unlabelled or self.split.whole
-        return ["valid/hrl", *(f"test/{name}" for name in low)]
+        return [f"valid/{self.split.selector}", *(f"test/{name}" for name in low or self.split.test)]
 
-    def _classes(self, ids: Sequence[str], encoder: nn.Module, head: nn.Module) -> NDArray[np.int64]:
+    def _classes(
+        self, ids: Sequence[str], hear: Callable[[Tensor], Any], encoder: nn.Module, head: nn.Module
+    ) -> NDArray[np.int64]:
         batches = self.speech.numbers(ids).split(BATCH)
-        found: list[Tensor] = [head(encoder(self.speech.mels(batch))).argmax(1).cpu() for batch in batches]
+        found: list[Tensor] = [head(encoder(hear(batch))).argmax(1).cpu() for batch in batches]
         return torch.cat(found).numpy()
 
     def scores(self, predictions: Predictions, only: Sequence[str] | None = None) -> Scores:
         """The score of each part that was predicted, or of some of them."""
-        every = parts(self.split)
+        every = self.parts
         return {part: self._score(every[part], predictions[part]) for part in only or predictions}
 
     def _score(self, ids: Sequence[str], classes: NDArray[np.int64]) -> Score:
@@ -76,7 +81,7 @@ class Evaluation:
     def rows(self, predictions: Predictions, others: Mapping[str, Predictions]) -> list[dict[str, Any]]:
         """One row per clip of the test and whole parts, with what further evaluators said of it, where they did."""
         rows = []
-        for part, ids in parts(self.split).items():
+        for part, ids in self.parts.items():
             if part.startswith("valid/"):
                 continue
             for place, name in enumerate(ids):

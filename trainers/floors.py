@@ -5,7 +5,7 @@ frozen_probe    mean-pooled embeddings of the untouched encoder -> logistic regr
 own_statistics  the same, with each language's embeddings standardised by its own (unlabelled) training clips
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,12 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from trainers.corpora.prepared import Prepared
-from trainers.encoders import SpeechEncoder
-from trainers.evaluation import BATCH, Evaluation, Predictions, group, parts
-from trainers.protocols import Splits
+from trainers.encoders import encoder_of
+from trainers.evaluation import BATCH, Evaluation, Predictions, group
 from trainers.result import Result
 from trainers.spec import CellSpec
 from trainers.speech import Speech, level_and_silence, require_sound
+from trainers.splits import Splits
 
 INVERSE_PENALTY = 0.01
 """C of the logistic regression on embeddings; class-balanced, on standardised features."""
@@ -37,7 +37,7 @@ class Embedder:
     """Mean-pooled embeddings of the untouched encoder, each clip's computed once."""
 
     speech: Speech
-    whisper: nn.Module
+    backbone: nn.Module
     _known: dict[int, Features] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -46,9 +46,9 @@ class Embedder:
         numbers = self.speech.numbers(ids)
         missing = [number for number in dict.fromkeys(numbers.tolist()) if number not in self._known]
         if missing:
-            encoder = SpeechEncoder(self.whisper, self.speech.frames).to(self.speech.device).eval()
+            encoder = encoder_of(self.backbone, self.speech.frames).to(self.speech.device).eval()
             for batch in torch.tensor(missing).split(BATCH):
-                embedded = encoder(self.speech.mels(batch)).double().cpu().numpy()
+                embedded = encoder(self.speech.heard(encoder.hears, batch)).double().cpu().numpy()
                 self._known |= dict(zip(batch.tolist(), embedded, strict=True))
         return np.stack([self._known[number] for number in numbers.tolist()])
 
@@ -84,18 +84,31 @@ def run(spec: CellSpec, splits: Splits, evaluation: Evaluation, describe: Descri
 
 
 def _classified(spec: CellSpec, splits: Splits, evaluation: Evaluation, describe: Describe) -> Predictions:
-    labelled = evaluation.split.labelled
-    high = Standard(describe(labelled))
-    labels = evaluation.speech.labels(evaluation.speech.numbers(labelled)).numpy()
     penalty = NUISANCE_INVERSE_PENALTY if spec.method == "nuisance_only" else INVERSE_PENALTY
-    model = LogisticRegression(C=penalty, class_weight="balanced", max_iter=2000)
-    model.fit(high.of(describe(labelled)), labels)
     own = {}
     if spec.method == "own_statistics":
         own = {name: Standard(describe(splits.unlabelled(name, spec.fold))) for name in splits.languages}
+    return probe(evaluation, describe, penalty, own)
+
+
+def probe(
+    evaluation: Evaluation,
+    describe: Describe,
+    inverse_penalty: float = INVERSE_PENALTY,
+    own: Mapping[str, "Standard"] | None = None,
+) -> Predictions:
+    """Logistic regression on the labelled clips' features, standardised; `own`: languages with statistics of their own.
+
+    Predictions of all parts of the split.
+    """
+    labelled = evaluation.split.labelled
+    high = Standard(describe(labelled))
+    labels = evaluation.speech.labels(evaluation.speech.numbers(labelled)).numpy()
+    model = LogisticRegression(C=inverse_penalty, class_weight="balanced", max_iter=2000)
+    model.fit(high.of(describe(labelled)), labels)
     found = {}
-    for part, ids in parts(evaluation.split).items():
-        standard = own.get(part.split("/", 1)[1], high)
+    for part, ids in evaluation.parts.items():
+        standard = (own or {}).get(part.split("/", 1)[1], high)
         found[part] = np.asarray(model.predict(standard.of(describe(ids))), dtype=np.int64)
     return found
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainers.audio.draws import stable_seed
 from trainers.encoders import trainable
+from trainers.ranks import average_gradients
 from trainers.schedules import warm_up
 from trainers.spec import Training
 
@@ -46,9 +47,6 @@ class Method(Protocol):
     def learning_rates(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """Modules trained at the encoder's learning rate, and at the head's."""
 
-    def inference(self) -> tuple[nn.Module, nn.Module]:
-        """Encoder and head that classify."""
-
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> Any: ...
     def train(self, mode: bool = True) -> Any: ...
@@ -70,16 +68,16 @@ def train(
     training: Training,
     seed: int,
     *,
-    validate: Callable[[], float],
+    validate: Callable[[], float] | None,
     checkpoint: Path | None = None,
     progress: Progress = silent,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Train all K steps, from the checkpoint where there is one.
 
-    `validate` gives the validation UAR by the method's inference path; it is asked after every epoch and chooses
-    only the secondary, early-stopped weights. Raises Stopped after a step at which `stopped()` holds (the
-    checkpoint is then written), FloatingPointError where the loss is no longer finite.
+    `validate` gives the validation UAR by the method's inference path (None: a stage, which has none); it is asked
+    after every epoch and chooses only the secondary, early-stopped weights. Raises Stopped after a step at which
+    `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite.
     """
     optimiser = _optimiser(method, training)
     run = _resumed(method, optimiser, checkpoint) or Run()
@@ -87,7 +85,7 @@ def train(
         row = _step(method, optimiser, training, seed, run.step)
         run.step += 1
         ends_epoch = run.step % training.epoch_steps == 0 or run.step == training.steps
-        if ends_epoch:
+        if ends_epoch and validate:
             row["valid_uar"] = validate()
             _keep_best(run, method, row["valid_uar"])
         if ends_epoch or run.step % max(1, training.steps // CURVE_POINTS) == 0:
@@ -118,8 +116,9 @@ def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed
     _require_finite(losses["total"], step)
     optimiser.zero_grad(set_to_none=True)
     losses["total"].backward()
+    every = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    average_gradients(every)
     if training.grad_clip:
-        every = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         torch.nn.utils.clip_grad_norm_(every, training.grad_clip)
     optimiser.step()
     applied = method.after_step(step)
@@ -131,7 +130,7 @@ def _require_finite(loss: Tensor, step: int) -> None:
         raise FloatingPointError(f"the loss is {float(loss.detach())} at step {step}")
 
 
-def _keep_best(run: Run, method: Method, uar: float) -> None:
+def _keep_best(run: Run, method: Any, uar: float) -> None:
     if uar > run.best_uar:
         run.best_uar, run.best_step = uar, run.step
         run.best_weights = [copy.deepcopy(part.state_dict()) for part in method.inference()]

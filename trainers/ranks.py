@@ -16,7 +16,7 @@ A process trains alone unless it says otherwise by `together`, even where torch.
 a node are ranks of one group, and each works off cells of its own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar, overload
@@ -81,6 +81,15 @@ def gathered(part: Tensor, blocks: int = 1) -> Tensor:
         return part
     parts = torch.stack(_all_parts(part, size))
     return parts.view(size, blocks, -1, *part.shape[1:]).transpose(0, 1).reshape(-1, *part.shape[1:])
+
+
+def embedded(encoder: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """The whole batch's embeddings, of which each rank's encoder computes its share.
+
+    What follows (heads, projectors with batch norm, losses) every rank then computes on the whole batch: it is small
+    beside the encoder, and nothing has to be synchronised in it.
+    """
+    return gathered(encoder(share(batch)))
 
 
 def _all_parts(part: Tensor, size: int) -> list[Tensor]:

@@ -65,6 +65,13 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
     return numbers if len(numbers) == len(found) else None
 
 
+def _words(value: Any) -> tuple[str, ...] | None:
+    """A tuple of texts; one text alone is a list of one."""
+    found = [value] if isinstance(value, str) else value
+    words = isinstance(found, list | tuple) and all(isinstance(each, str) for each in found)
+    return tuple(found) if words else None
+
+
 def _exactly(kind: type) -> Callable[[Any], Any]:
     return lambda value: value if isinstance(value, kind) else None
 
@@ -75,4 +82,12 @@ _TYPES: Mapping[Any, tuple[str, Callable[[Any], Any]]] = {
     float: ("a finite number", _number),
     str: ("text", _exactly(str)),
     tuple[float, ...]: ("a list of finite numbers", _numbers),
+    tuple[str, ...]: ("a list of words", _words),
 }
+
+
+def plain(value: Any) -> Any:
+    """A value without numpy's types, as JSON and specs have it."""
+    if isinstance(value, tuple | list):
+        return tuple(plain(each) for each in value)
+    return value.item() if hasattr(value, "item") else value

@@ -1,6 +1,6 @@
 """Prepared clips as a method sees them: utterance numbers in, waveforms or log-mels on the device out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from trainers.audio.front_end import SAMPLE_RATE_HZ, FrontEnd, bounds, hear
 from trainers.audio.log_mel import HOP, log_mel
 from trainers.corpora.prepared import Prepared
-from trainers.corpora.utterance import EMOTIONS
+from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError
 
 CACHE_BYTES = 2 * 1024**3
@@ -40,6 +40,18 @@ class Speech:
         emotions = [self.prepared.utterances[number].emotion for number in numbers.tolist()]
         return torch.tensor([EMOTIONS.index(emotion) for emotion in emotions], dtype=torch.int64)
 
+    def emotions(self, numbers: Tensor) -> Tensor:
+        """(n,) numbers of emotions, those beyond the four classes after them in the order of their names."""
+        words = [self.prepared.utterances[number].emotion for number in numbers.tolist()]
+        known = [*EMOTIONS, *sorted(set(words) - set(EMOTIONS))]
+        return torch.tensor([known.index(word) for word in words], dtype=torch.int64)
+
+    def numbered(self, numbers: Tensor, tell: Callable[[Utterance], str]) -> Tensor:
+        """(n,) numbers of what is told of each clip (its speaker, its corpus), in the order of the words."""
+        words = [tell(self.prepared.utterances[number]) for number in numbers.tolist()]
+        known = {word: place for place, word in enumerate(sorted(set(words)))}
+        return torch.tensor([known[word] for word in words], dtype=torch.int64)
+
     def waveforms(
         self, numbers: Tensor, starts: Tensor | None = None, *, reach: float = 1.0
     ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -61,6 +73,12 @@ class Speech:
             require_sound(self.prepared.utterances[number].id, samples)
             self._bounds[number] = bounds(samples, self.front_end.trim_db)
         return hear(samples, front_end, edges=self._bounds[number], start=start)
+
+    def heard(self, hears: str, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
+        """What an encoder that `hears` "mel" or "waveform" is given of these clips, on the device."""
+        if hears == "mel":
+            return self.mels(numbers, starts)
+        return torch.from_numpy(self.waveforms(numbers, starts)).to(self.device)
 
     def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """(n, 80, frames) log-mels; those of fixed crops are computed once."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from trainers import ranks
 from trainers.audio.draws import generator
 from trainers.audio.spectrogram import byol_view, mixup_partners, supervised_view
 from trainers.batches import Balanced, TwoSources
@@ -56,7 +57,7 @@ class Byol(nn.Module):
         labelled, labels = self._labelled_views(step)
         weight = self.loss_weight(step)
         pair = [] if self.unlabelled is None else self._unlabelled_views(step, self.unlabelled)
-        embedded = self.online(torch.cat([labelled, *pair]))
+        embedded = ranks.embedded(self.online, torch.cat([labelled, *pair]))
         loss = cross_entropy(self.head(embedded[: len(labelled)]), labels)
         if not pair:
             return {"total": loss, "cross_entropy": loss}
@@ -105,7 +106,8 @@ class Byol(nn.Module):
         first, second = online.chunk(2)
         predictions = [self.predictor(self._per_source(self.projector, y)) for y in (first, second)]
         with torch.no_grad():
-            targets = [self._per_source(self.target_projector, y) for y in self.target(torch.cat(pair)).chunk(2)]
+            aimed = ranks.embedded(self.target, torch.cat(pair))
+            targets = [self._per_source(self.target_projector, y) for y in aimed.chunk(2)]
         both = byol_regression(predictions[0], targets[1]) + byol_regression(predictions[1], targets[0])
         return both if self.config.direction_sum else both / 2
 
@@ -126,6 +128,10 @@ class Byol(nn.Module):
     def learning_rates(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """The modules that train at the encoder's rate and those at the head's."""
         return [self.online], [self.head, self.projector, self.predictor]
+
+    def hear(self, numbers: Tensor) -> Tensor:
+        """The clips as validation and test hear them: without augmentation."""
+        return self.speech.mels(numbers)
 
     def inference(self) -> tuple[nn.Module, nn.Module]:
         """Encoder and head that validation and test go through: the target's and the online one."""

@@ -1,0 +1,91 @@
+"""From a cell's spec to the modules that train: encoder, first stage, method."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from trainers.audio.draws import generator, stable_seed
+from trainers.batches import Balanced, EmotionBatches, SpeakerBatches, TwoSources, fraction
+from trainers.corpora.utterance import Utterance
+from trainers.encoders import Encoder, SpeechEncoder, encoder_of
+from trainers.errors import UserError
+from trainers.methods.baseline import Baseline
+from trainers.methods.byol import Byol
+from trainers.methods.cl import SpeakerContrast
+from trainers.methods.configs import BaselineConfig, ByolConfig, ClConfig, SupConConfig
+from trainers.methods.supcon import EmotionContrast
+from trainers.pooling import PooledEncoder, pooling
+from trainers.spec import CellSpec
+from trainers.speech import Speech
+from trainers.splits import Split
+
+Trained = Baseline | Byol
+Staged = SpeakerContrast | EmotionContrast
+
+GROUPS: dict[str, Callable[[Utterance], str]] = {
+    "uniform": lambda _clip: "",
+    "language": lambda clip: clip.language,
+    "gender": lambda clip: clip.gender,
+}
+"""By what CL's speakers take turns."""
+
+
+def build(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Module) -> Trained:
+    """The method of a spec with its initial weights, on the speech's device."""
+    torch.manual_seed(stable_seed(spec.seed, "initial weights"))
+    encoder = _encoder(spec, speech, backbone, getattr(spec.config, "trainable_layers", None))
+    everything = speech.numbers(split.labelled)
+    numbers = fraction(everything, speech.labels(everything), spec.training.label_fraction)
+    labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed)
+    match spec.config:
+        case BaselineConfig():
+            return Baseline(spec.config, encoder, speech, labelled, spec.seed).to(speech.device)
+        case ByolConfig():
+            if not isinstance(encoder, SpeechEncoder):
+                raise UserError("byol changes log-mels, so its encoder must be a Whisper")
+            low = speech.numbers([clip for clips in split.unlabelled.values() for clip in clips])
+            pairs = (
+                None if spec.config.supervised_only else TwoSources(numbers, low, spec.training.batch_size, spec.seed)
+            )
+            method = Byol(spec.config, encoder, speech, labelled, pairs, spec.seed, spec.training.steps)
+            return method.to(speech.device)
+    raise UserError(f"method {spec.method!r} does not train")
+
+
+def build_stage(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Module) -> Staged:
+    """The stage that a cell's training begins with; its whole transformer trains, whatever the cell's own part does.
+
+    Its random streams are named by the stage's seed alone, so that every cell that shares it would compute the same.
+    """
+    torch.manual_seed(stable_seed(spec.seed, "stage weights"))
+    encoder = _encoder(spec, speech, backbone, None)
+    numbers = speech.numbers(split.heard_by_stage)
+    match spec.config:
+        case ClConfig():
+            assert not isinstance(encoder, PooledEncoder)
+            batches = _speaker_batches(spec.config, numbers, speech, spec.training.batch_size, spec.seed)
+            return SpeakerContrast(spec.config, encoder, speech, batches, spec.seed).to(speech.device)
+        case SupConConfig():
+            labels, corpora = speech.emotions(numbers), speech.numbered(numbers, lambda clip: clip.corpus)
+            contrasted = EmotionBatches(numbers, labels, corpora, spec.training.batch_size, spec.seed)
+            return EmotionContrast(spec.config, encoder, speech, contrasted, spec.seed).to(speech.device)
+    raise UserError(f"method {spec.method!r} has no stage")
+
+
+def _encoder(
+    spec: CellSpec, speech: Speech, backbone: nn.Module, trainable_layers: int | None
+) -> Encoder | PooledEncoder:
+    bf16 = spec.training.precision == "bf16"
+    encoder = encoder_of(backbone, speech.frames, bf16=bf16, trainable_layers=trainable_layers)
+    if getattr(spec.config, "pooling", "mean") == "mean":
+        return encoder
+    return PooledEncoder(encoder, pooling("attention", encoder.dimensions))
+
+
+def _speaker_batches(config: ClConfig, numbers: Tensor, speech: Speech, batch_size: int, seed: int) -> SpeakerBatches:
+    speakers = speech.numbered(numbers, lambda clip: clip.speaker)
+    if config.permuted_speakers:
+        speakers = speakers[torch.randperm(len(speakers), generator=generator(seed, "permuted speakers"))]
+    groups = speech.numbered(numbers, GROUPS[config.balance])
+    return SpeakerBatches(numbers, speakers, groups, batch_size, config.clips_per_speaker, seed)

@@ -1,0 +1,148 @@
+"""Stages: parts of a training that several cells share, computed once and stored under the hash of what they depend on.
+
+`<store>/stages/<key[:2]>/<key>/` holds `weights.safetensors` and `stage.json` (the spec, facts, curves, and the
+checksum of the weights). A folder is renamed into place when it is whole.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+from trainers.audio.front_end import FrontEnd
+from trainers.errors import UserError
+from trainers.methods.configs import has_stage, stage_settings
+from trainers.spec import CellSpec, Training
+
+CODE_VERSION = 1
+"""Raised by hand whenever the same stage would come out with other weights."""
+
+NOT_OF_A_STAGE = ("steps", "epoch_steps", "label_fraction")
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """All that a stage depends on. `data_fingerprint`: the clips that it hears, with audio, speakers and emotions."""
+
+    kind: str
+    settings: Mapping[str, Any]
+    steps: int
+    front_end: FrontEnd
+    encoder_fingerprint: str
+    data_fingerprint: str
+    seed: int
+    code_version: int = CODE_VERSION
+
+    def key(self) -> str:
+        """64 hex digits: the SHA-256 of the spec's canonical JSON."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stage_of(spec: CellSpec, fingerprint: str) -> StageSpec | None:
+    """The stage that a cell's training begins with; None where it has none. `fingerprint`: of what it hears."""
+    if not has_stage(spec.config):
+        return None
+    own = {name: value for name, value in asdict(spec.training).items() if name not in NOT_OF_A_STAGE}
+    return StageSpec(
+        spec.config.STAGE,
+        {**stage_settings(spec.config), **own},
+        stage_steps(spec),
+        spec.front_end,
+        spec.encoder_fingerprint,
+        fingerprint,
+        spec.seed,
+    )
+
+
+def stage_steps(spec: CellSpec) -> int:
+    """Optimiser steps of a cell's stage."""
+    share = getattr(spec.config, "adapt_share", 0.0)
+    return max(1, round(share * spec.training.steps))
+
+
+def stage_training(spec: CellSpec) -> Training:
+    """The settings that a stage is trained with: the cell's, for as many steps as the stage has."""
+    steps = stage_steps(spec)
+    return Training(**{**asdict(spec.training), "steps": steps, "epoch_steps": min(steps, spec.training.epoch_steps)})
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage leaves: the weights of its product, single numbers, and its curves."""
+
+    weights: dict[str, Tensor]
+    facts: dict[str, float]
+    history: list[dict[str, float]]
+
+
+def folder_of(store: Path, key: str) -> Path:
+    """Where a stage lies."""
+    return store / "stages" / key[:2] / key
+
+
+def is_done(store: Path, key: str) -> bool:
+    """Whether a stage lies there; its weights are checked when they are read."""
+    return (folder_of(store, key) / "stage.json").is_file()
+
+
+def read(store: Path, key: str) -> StageResult | None:
+    """A stored stage; None where it is not there, or damaged: then it is set aside with a warning."""
+    folder = folder_of(store, key)
+    if not folder.is_dir():
+        return None
+    try:
+        told = json.loads((folder / "stage.json").read_bytes())
+        content = (folder / "weights.safetensors").read_bytes()
+        if hashlib.sha256(content).hexdigest() != told["weights_sha256"]:
+            raise ValueError("its weights are not those that were written")
+        return StageResult(load(content), told["facts"], told["history"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"stage {folder} is damaged and set aside: {error}", stacklevel=2)
+        _set_aside(folder)
+        return None
+
+
+def write(store: Path, spec: StageSpec, result: StageResult) -> None:
+    """Keep a stage; of two writers of one stage the first wins. UserError where the store cannot be written."""
+    folder = folder_of(store, spec.key())
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    content = save({name: value.detach().cpu().contiguous() for name, value in result.weights.items()})
+    told = {
+        "spec": asdict(spec),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+        "facts": result.facts,
+        "history": result.history,
+    }
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        for name, data in (("weights.safetensors", content), ("stage.json", json.dumps(told).encode())):
+            with (scratch / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if not folder.exists():
+            scratch.rename(folder)
+    except OSError as error:
+        if not folder.exists():
+            reason = error.strerror or error
+            raise UserError(f"cannot write stage {folder}: {reason}; nothing stored was lost") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> None:
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+        number += 1
+    with suppress(OSError):  # another process was quicker
+        folder.rename(aside)
