@@ -9,6 +9,13 @@ from trainers.errors import UserError
 from trainers.protocols import PROTOCOLS
 from trainers.splits import FOLDS_BY
 
+ROLES = {
+    "high": "your own choice instead of a protocol: labelled corpora to train on, by name or manifest folder",
+    "low": "target languages' corpora, a language each, whose labels are not trained on",
+    "held-out": "labelled corpora that are only tested on",
+    "adaptation": "corpora with speakers that stages and BYOL may hear",
+}
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage."""
@@ -43,6 +50,8 @@ def _parser() -> Parser:
     what.add_argument(
         "--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)"
     )
+    for role, told in ROLES.items():
+        what.add_argument(f"--{role}", nargs="+", default=[], metavar="CORPUS", help=told)
     what.add_argument("--folds-by", default="speaker", metavar="KIND", help=f"how folds part: {' | '.join(FOLDS_BY)}")
     what.add_argument("--languages", nargs="+", default=[], help="target languages (default: all of the protocol)")
     what.add_argument("--folds", nargs="+", type=int, default=[], help="folds, 0 to 4 (default: all)")
@@ -60,6 +69,12 @@ def _parser() -> Parser:
     where.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     where.add_argument("--fresh", action="store_true", help="set this sweep's results aside and train all anew")
     return parser
+
+
+def roles(arguments: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Which corpora the user gave which role."""
+    names = [role.replace("-", "_") for role in ROLES]
+    return {name: tuple(getattr(arguments, name)) for name in names}
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a sweep stands on: protocol, prepared speech and encoder, found and checked before any resource is used."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import torch
 from search_spaces import Sweep
 from trainers import encoders
 from trainers.corpora import CORPORA, demo
+from trainers.corpora.manifest import is_manifest
 from trainers.corpora.prepared import Prepared, prepare
 from trainers.errors import UserError
-from trainers.protocols import PROTOCOLS, Protocol, protocol_named
+from trainers.protocols import PROTOCOLS, Protocol, own_protocol, protocol_named
 
 DEFAULT_ENCODER = "openai/whisper-small.en"
 """Gong et al. 2025's encoder."""
@@ -95,7 +96,8 @@ def _language(name: str) -> str | None:
 
 
 def _present(name: str, root: Path) -> bool:
-    return name in CORPORA and (root / CORPORA[name].folder).is_dir()
+    """Whether a corpus lies there; one that is not known lies there if it has a manifest."""
+    return (root / CORPORA[name].folder).is_dir() if name in CORPORA else is_manifest(root / name)
 
 
 def _missing(protocol: Protocol, root: Path, needed: list[str]) -> str:
@@ -114,7 +116,7 @@ def _missing(protocol: Protocol, root: Path, needed: list[str]) -> str:
 
 def _expected(name: str, root: Path) -> str:
     if name not in CORPORA:
-        return f"{name} (expected at {root / name}; this version cannot read it yet)"
+        return f"{name} (a corpus of your own: expected at {root / name}, with a manifest.csv)"
     return f"{name} (expected at {root / CORPORA[name].folder})"
 
 
@@ -125,11 +127,19 @@ def data_root(given: str | None, protocol: str | None) -> Path | None:
     return Path(named).expanduser().resolve() if named else None
 
 
-def protocol_of(sweep: Sweep, asked: str | None, data: Path | None) -> str:
-    """The protocol that was asked for, else the sweep's first: the demo's without data, a real one with data.
+def protocol_of(sweep: Sweep, asked: str | None, data: Path | None, own: Mapping[str, Sequence[str]]) -> str:
+    """The name of the protocol that was asked for, else the sweep's first: the demo's without data, a real one with.
 
-    UserError: a protocol that this sweep is not for.
+    `own`: role -> corpora, where the user deals the roles. UserError: a protocol that this sweep is not for.
     """
+    if any(own.values()):
+        if asked:
+            raise UserError(
+                "--protocol deals the roles of the corpora, and so do --high, --low, --held-out, --adaptation"
+            )
+        task = "transfer" if own["low"] else "within"
+        tasks = {protocol_named(name).task for name in sweep.protocols}
+        return own_protocol(task if task in tasks else min(tasks), **own).name
     if asked is not None and protocol_named(asked).name not in sweep.protocols:
         raise UserError(f"this sweep is not for protocol {asked}, but for {', '.join(sweep.protocols)}")
     fitting = [name for name in sweep.protocols if protocol_named(name).is_demo == (data is None)]

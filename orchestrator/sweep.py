@@ -54,7 +54,7 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         store,
         data,
         asked.encoder,
-        ground.protocol_of(sweep, asked.protocol, data),
+        ground.protocol_of(sweep, asked.protocol, data, arguments.roles(asked)),
         tuple(asked.languages),
         asked.max_bad,
     )

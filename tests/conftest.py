@@ -41,7 +41,7 @@ def demo_ground(demo_store: Path) -> "Ground":
     """The built-in demo, synthesised and prepared once for all tests; takes about ten seconds."""
     from orchestrator.ground import Places, find
 
-    return find(Places(demo_store, None, None, None), lambda _: None)
+    return find(Places(demo_store, None, None, "demo"), lambda _: None)
 
 
 def _present(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from torch import nn
 from trainers import adaptation, encoders, floors, stages
 from trainers.audio.front_end import FrontEnd
 from trainers.building import Trained, build, build_stage
-from trainers.corpora import corpus_named
+from trainers.corpora import CORPORA
 from trainers.corpora.prepared import Prepared, prepare
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
@@ -311,7 +311,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _corpora(protocol: Protocol, data: Path) -> list[str]:
     """The protocol's corpora without the target languages that are not there; UserError from `prepare` for others."""
-    absent = {name for name in protocol.low if not (data / corpus_named(name).folder).is_dir()}
+    absent = {name for name in protocol.low if name in CORPORA and not (data / CORPORA[name].folder).is_dir()}
     return [name for name in protocol.corpora if name not in absent]
 
 

@@ -1,11 +1,11 @@
 """Which corpora take part, and in which role."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from trainers.audio.front_end import FrontEnd
-from trainers.errors import unknown
+from trainers.errors import UserError, unknown
 
 TASKS = ("transfer", "within")
 
@@ -95,7 +95,31 @@ PROTOCOLS = {
 }
 
 
+def own_protocol(
+    task: str,
+    high: Sequence[str],
+    low: Sequence[str] = (),
+    held_out: Sequence[str] = (),
+    adaptation: Sequence[str] = (),
+) -> Protocol:
+    """A protocol of a user's own corpora, with the open protocol's front end.
+
+    Its name tells all of it, so that whoever reads a cell's spec can make it again. UserError where a role is missing.
+    """
+    roles = {"high": high, "low": low, "held_out": held_out, "adaptation": adaptation}
+    if not high or (task == "transfer") == (not low):
+        needs = "--high and --low" if task == "transfer" else "--high alone"
+        raise UserError(f"a sweep that goes {task} takes {needs}: corpora by name")
+    told = [f"{role}={','.join(names)}" for role, names in roles.items() if names]
+    return Protocol(" ".join([task, *told]), tuple(high), tuple(low), tuple(held_out), tuple(adaptation), task)
+
+
 def protocol_named(name: str) -> Protocol:
+    """The protocol of that name, or the user's own that it describes; UserError lists the choices."""
+    task, _, told = name.partition(" ")
+    if task in TASKS and told:
+        roles = dict(role.split("=", 1) for role in told.split())
+        return own_protocol(task, **{role: names.split(",") for role, names in roles.items()})
     if name not in PROTOCOLS:
         raise unknown("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from trainers.corpora import corpus_named
+from trainers.corpora import CORPORA
 from trainers.corpora.folds import FOLDS, Fold, further_clips, high_resource_folds, low_resource_folds, within_folds
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS, Utterance
@@ -90,16 +90,17 @@ class Splits:
         everything = {name: [u for u in prepared.utterances if u.corpus == name] for name in protocol.corpora}
         here = {name: [u for u in clips if u.emotion in EMOTIONS] for name, clips in everything.items()}
         low = [name for name in protocol.low if here[name]]
-        _require_names_apart(protocol, low)
+        self.language_of = _languages(protocol, prepared)
+        _require_names_apart(protocol, low, self.language_of)
         if protocol.task == "within":
-            self.own = {_language(name): self._within(name, here[name]) for name in protocol.high}
-            self._everything = {_language(name): everything[name] for name in protocol.high}
+            self.own = {self.language_of[name]: self._within(name, here[name]) for name in protocol.high}
+            self._everything = {self.language_of[name]: everything[name] for name in protocol.high}
             self.high, self.low = {}, {}
         else:
             kinds = {name: self._kind(name, clips) for name, clips in here.items()}
             self.high = {name: high_resource_folds(name, here[name], kind=kinds[name]) for name in protocol.high}
-            self.low = {_language(name): low_resource_folds(name, here[name], kind=kinds[name]) for name in low}
-            self.whole = {_language(name): tuple(sorted(clip.id for clip in here[name])) for name in low}
+            self.low = {self.language_of[name]: low_resource_folds(name, here[name], kind=kinds[name]) for name in low}
+            self.whole = {self.language_of[name]: tuple(sorted(clip.id for clip in here[name])) for name in low}
             self.own = {}
         self.held_out = {name: tuple(clip.id for clip in here[name]) for name in protocol.held_out}
         for name, clips in self.held_out.items():
@@ -137,7 +138,7 @@ class Splits:
     @property
     def held_out_languages(self) -> tuple[str, ...]:
         """Names of the tests that are no target's: "does English hold?"."""
-        return tuple(dict.fromkeys((*map(_language, self.high), *self.held_out)))
+        return tuple(dict.fromkeys((*map(self.language_of.__getitem__, self.high), *self.held_out)))
 
     @cached_property
     def shared_speakers(self) -> frozenset[str]:
@@ -193,7 +194,8 @@ class Splits:
         """High-resource language -> this fold's test clips, of all its corpora."""
         tests: dict[str, tuple[str, ...]] = {}
         for name, folds in self.high.items():
-            tests[_language(name)] = tests.get(_language(name), ()) + folds[fold].test
+            language = self.language_of[name]
+            tests[language] = tests.get(language, ()) + folds[fold].test
         return tests
 
     def further(self, language: str, fold: int) -> tuple[str, ...]:
@@ -206,13 +208,17 @@ class Splits:
         return self.low[language][fold].train
 
 
-def _language(corpus: str) -> str:
-    return corpus_named(corpus).language
+def _languages(protocol: Protocol, prepared: Prepared) -> dict[str, str]:
+    """Language of each corpus of the protocol that is here or known."""
+    known = {name: CORPORA[name].language for name in protocol.corpora if name in CORPORA}
+    return known | {clip.corpus: clip.language for clip in prepared.utterances}
 
 
-def _require_names_apart(protocol: Protocol, low: Sequence[str]) -> None:
+def _require_names_apart(protocol: Protocol, low: Sequence[str], language_of: Mapping[str, str]) -> None:
     """A part is named by its language, of held-out corpora by the corpus; one name for two would lose one of them."""
-    names = [*map(_language, low), *dict.fromkeys(map(_language, protocol.high)), *protocol.held_out]
+    targets = [language_of[name] for name in (low if protocol.task == "transfer" else protocol.high)]
+    high = [language_of[name] for name in protocol.high] if protocol.task == "transfer" else []
+    names = [*targets, *dict.fromkeys(high), *protocol.held_out]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"protocol {protocol.name} has two tests of the name {name!r}")
@@ -249,7 +255,7 @@ def unlabelled_speech(
         return {}
     if config.unlabelled_on == "target":
         return {target: _capped(splits.low[target][fold].train, config.unlabelled_cap)}
-    spoken = {name: clips for name, clips in splits.adaptation.items() if _language(name) == target}
+    spoken = {name: clips for name, clips in splits.adaptation.items() if splits.language_of[name] == target}
     if not spoken:
         raise UserError(
             f"protocol {splits.protocol.name} has no adaptation corpus in {target} (unlabelled_on=adaptation)"

@@ -31,7 +31,7 @@ from trainers.corpora import CORPORA
 from trainers.corpora.label_files import refuse, require_columns, rows_of
 from trainers.corpora.recordings import SUFFIXES
 from trainers.corpora.utterance import EMOTIONS, FURTHER_EMOTIONS, GENDERS, SPLITS, UNLABELLED, Corpus, Labels
-from trainers.errors import UserError, require
+from trainers.errors import UserError, require, unknown
 
 FILES = ("manifest.csv", "manifest.parquet")
 REQUIRED = ("path", "language", "speaker", "gender", "emotion")
@@ -76,6 +76,16 @@ def manifest_corpus(data_root: Path, folder: str) -> Corpus:
         labels_in=lambda _: table,
         further_emotions=tuple(sorted(found - set(EMOTIONS))),
     )
+
+
+def corpus_at(data_root: Path, name: str) -> Corpus:
+    """The known corpus of that name, or the one whose manifest lies in that folder; UserError lists the choices."""
+    if name in CORPORA:
+        return CORPORA[name]
+    if is_manifest(data_root / name):
+        return manifest_corpus(data_root, name)
+    own = [path.name for path in data_root.glob("*/") if is_manifest(path)] if data_root.is_dir() else []
+    raise unknown("corpus", name, [*CORPORA, *own])
 
 
 def _manifest(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.corpora import corpus_named
+from trainers.corpora.manifest import corpus_at
 from trainers.corpora.parts import DamagedError, Part, open_part
 from trainers.corpora.preparing import part_of
 from trainers.corpora.scan import Scan, corpus_folder, scan
@@ -60,7 +60,7 @@ def prepare(
     UserError: a corpus that is not there or has no usable clip, more than `max_bad` unreadable files, a store that
     cannot be written to.
     """
-    scans = [scan(data_root.resolve(), corpus_named(name)) for name in dict.fromkeys(corpora)]
+    scans = [scan(data_root.resolve(), corpus_at(data_root.resolve(), name)) for name in dict.fromkeys(corpora)]
     bad = {name: cause for found in scans for name, cause in found.unreadable.items()}
     refuse_unreadable(bad, max_bad)
     for found in scans:
