@@ -88,7 +88,7 @@ def run(
         mirror = Mirror(
             lambda: tune_configurations(board, configurations, score, folder, scheduler=scheduler, searcher=searcher)
         )
-        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, patience_s, set(before))
+        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, patience_s, Tally(frozenset(before)))
         try:
             return engine.work()
         finally:
@@ -125,8 +125,32 @@ def _total(snapshot: Snapshot) -> int:
 
 
 @dataclass
+class Tally:
+    """How cells came to their end, each told once; `known` were done before and are not told.
+
+    A success after a failure takes its place: a board that was built anew tries a failed cell again.
+    """
+
+    known: frozenset[str]
+    done: dict[str, Event] = field(default_factory=dict)
+    failed: dict[str, Event] = field(default_factory=dict)
+
+    def take(self, event: Event) -> bool:
+        """Note a cell's end; whether it is news."""
+        if event.key in self.known or event.key in self.done:
+            return False
+        if event.summary is None:
+            news = event.key not in self.failed
+            self.failed[event.key] = event
+            return news
+        self.failed.pop(event.key, None)
+        self.done[event.key] = event
+        return True
+
+
+@dataclass
 class _Engine:
-    """The driver's loop over one plan. `told`: cells whose end is known to whoever watches."""
+    """The driver's loop over one plan."""
 
     board: Any
     crew: Slots
@@ -136,9 +160,7 @@ class _Engine:
     watch: Watch
     signals: Signals
     patience_s: float
-    told: set[str]
-    done: int = 0
-    failed: list[Event] = field(default_factory=list)
+    tally: Tally
     incarnation: str = ""
     seen: int = 0
     warned_at: float = field(default_factory=time.monotonic)
@@ -154,7 +176,7 @@ class _Engine:
             self.mirror.join(TUNE_GRACE_S)
         if self.mirror.error:
             self.watch.on_notice(f"Ray Tune ended with {self.mirror.error}; results are not touched by that")
-        return Outcome(self.done, tuple(self.failed), self.interrupted_at is not None)
+        return Outcome(len(self.tally.done), tuple(self.tally.failed.values()), self.interrupted_at is not None)
 
     def _work_off(self) -> None:
         self.crew.tend()  # first: slots take longest to come, and meanwhile the board starts
@@ -201,7 +223,7 @@ class _Engine:
         self.seen += len(events)
         for event in events:
             self._tell(event)
-        snapshot = replace(snapshot, done=self.done)
+        snapshot = replace(snapshot, done=len(self.tally.done))
         self.watch.on_snapshot(snapshot)
         return snapshot
 
@@ -216,14 +238,8 @@ class _Engine:
                     raise
 
     def _tell(self, event: Event) -> None:
-        if event.key in self.told:
-            return
-        self.told.add(event.key)
-        if event.summary is None:
-            self.failed.append(event)
-        else:
-            self.done += 1
-        self.watch.on_event(event)
+        if self.tally.take(event):
+            self.watch.on_event(event)
 
     def _over(self, snapshot: Snapshot) -> bool:
         if self.crew.error is not None:

@@ -76,6 +76,21 @@ def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_pa
     assert outcome.done == len(cells) - shots[-1].withdrawn == len(ended)
 
 
+def test_a_success_after_a_failure_takes_its_place_and_nothing_is_told_twice() -> None:
+    """A board that is built anew forgets what failed and hands it out again."""
+    tally = engine.Tally(frozenset({"old"}))
+    failure, success = Event("a", None, "error", "boom"), Event("a", {"valid_uar": 0.5})
+    assert [tally.take(event) for event in (failure, failure, success, success, failure)] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert not tally.take(Event("old", {"valid_uar": 0.5}))
+    assert (list(tally.done), tally.failed) == (["a"], {})
+
+
 class EnoughError(Exception):
     """Ends a run that would wait for ever."""
 
