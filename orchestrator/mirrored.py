@@ -83,7 +83,7 @@ def valid_means(row: Row) -> Numbers:
     """`valid_uar_mean`, `_sd`, `_n` of a configuration and of each language, and how many of its cells are done."""
     parts = {f"valid/{name}/uar": mean for name, mean in row.valid_by_language.items()}
     means = {**parts, "valid_uar": row.valid} if row.valid else parts
-    counts = {"cells_done": float(row.done), "cells_planned": float(row.planned)}
+    counts = {"work/cells_done": float(row.done), "work/cells_planned": float(row.planned)}
     return counts | {name: value for of, mean in means.items() for name, value in _mean(of, mean).items()}
 
 

@@ -149,7 +149,7 @@ def test_configurations_carry_means_over_folds_of_validation(store: Path) -> Non
     assert metrics["valid_uar_mean"] == pytest.approx(0.55)
     assert metrics["valid_uar_n"] == 2
     assert metrics["valid/urdu/uar_mean"] == pytest.approx(0.55)
-    assert (metrics["cells_done"], metrics["cells_planned"]) == (4, 4)
+    assert (metrics["work/cells_done"], metrics["work/cells_planned"]) == (4, 4)
 
 
 def test_nothing_of_the_test_speech_is_there_before_it_is_opened(store: Path) -> None:
