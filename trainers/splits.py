@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from trainers.corpora import CORPORA
 from trainers.corpora.folds import FOLDS, Fold, further_clips, high_resource_folds, low_resource_folds, within_folds
@@ -255,12 +256,17 @@ def unlabelled_speech(
         return {}
     if config.unlabelled_on == "target":
         return {target: _capped(splits.low[target][fold].train, config.unlabelled_cap)}
-    spoken = {name: clips for name, clips in splits.adaptation.items() if splits.language_of[name] == target}
+    spoken = _adaptation_in(splits, target)
+    matched = len(splits.low[target][fold].train) if config.unlabelled_on == "adaptation-matched" else 0
+    return {name: _capped(_capped(clips, matched), config.unlabelled_cap) for name, clips in spoken.items()}
+
+
+def _adaptation_in(splits: Splits, language: str) -> dict[str, tuple[str, ...]]:
+    """The adaptation corpora in a language; UserError where there is none."""
+    spoken = {name: clips for name, clips in splits.adaptation.items() if splits.language_of[name] == language}
     if not spoken:
-        raise UserError(
-            f"protocol {splits.protocol.name} has no adaptation corpus in {target} (unlabelled_on=adaptation)"
-        )
-    return {name: _capped(clips, config.unlabelled_cap) for name, clips in spoken.items()}
+        raise UserError(f"protocol {splits.protocol.name} has no adaptation corpus in {language}")
+    return spoken
 
 
 def stage_speech(
@@ -271,7 +277,7 @@ def stage_speech(
         return {}
     if isinstance(config, ClConfig):
         heard = _speakers_speech(splits, target, fold, config.adapt_on, split)
-        return {name: _capped(clips, config.adapt_cap) for name, clips in heard.items()}
+        return {name: _of_few_speakers(clips, config.adapt_cap, splits.speakers) for name, clips in heard.items()}
     if isinstance(config, SupConConfig):
         return _emotional_speech(splits, target, fold, config, split)
     assert isinstance(config, PairwiseConfig)
@@ -289,6 +295,10 @@ def _speakers_speech(
                 f"protocol {name} has no adaptation corpora; adapt_on must be low, target, high or low+high"
             )
         return splits.adaptation
+    if kind == "adaptation-matched" and target:
+        enough = len(splits.low[target][fold].train)
+        spoken = _adaptation_in(splits, target)
+        return {name: _of_few_speakers(clips, enough, splits.speakers) for name, clips in spoken.items()}
     chosen = (target,) if kind == "target" and target else splits.languages if kind in ("low", "low+high") else ()
     low = {name: splits.low[name][fold].train for name in chosen}
     return {**low, "high": split.labelled} if kind in ("high", "low+high") else low
@@ -318,6 +328,19 @@ def _viewed_speech(
 
 def _capped(clips: Sequence[str], cap: int) -> tuple[str, ...]:
     """At most `cap` clips (0: all), in an order that only their names decide."""
+    return _first(clips, cap, _digest)
+
+
+def _of_few_speakers(clips: Sequence[str], cap: int, speakers: Mapping[str, str]) -> tuple[str, ...]:
+    """The same, but whole speakers, the last one's clips cut off: a contrast of speakers needs several of each."""
+    return _first(clips, cap, lambda name: (_digest(speakers[name]), _digest(name)))
+
+
+def _first(clips: Sequence[str], cap: int, key: Callable[[str], Any]) -> tuple[str, ...]:
     if not cap or len(clips) <= cap:
         return tuple(clips)
-    return tuple(sorted(sorted(clips, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:cap]))
+    return tuple(sorted(sorted(clips, key=key)[:cap]))
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()

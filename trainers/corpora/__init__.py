@@ -19,6 +19,7 @@ CORPORA: dict[str, Corpus] = {
         msp_podcast.CORPUS,
         *common_voice.CORPORA,
         *demo.CORPORA,
+        demo.ADAPTATION,
     )
 }
 

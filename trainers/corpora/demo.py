@@ -1,6 +1,7 @@
-"""The built-in demo: four corpora of synthesised voices and an encoder of random weights, free of any licence.
+"""The built-in demo: five corpora of synthesised voices and an encoder of random weights, free of any licence.
 
-One is rich in labels (`demo_home`), three stand for low-resource languages. It is made so that the machinery has
+One is rich in labels (`demo_home`), three stand for low-resource languages, and `demo_talk` for Common Voice: other
+speakers of one of these, who read without emotion. It is made so that the machinery has
 something to learn that carries over from one language to the next, and says nothing about real emotions.
 A name is `F03_s07_angry_1.wav`: speaker F03, sentence s07, emotion, take.
 """
@@ -9,6 +10,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
+from itertools import product
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -46,13 +48,19 @@ CORPORA: tuple[Corpus, ...] = tuple(
 )
 """The high-resource one first, then the three low-resource ones."""
 
+TALK, SPOKEN = "demo_talk", "demo_arda"
+TALKERS = tuple(f"{gender}{number:02d}" for number in range(6, 10) for gender in "FM")
+
+ADAPTATION = Corpus(TALK, SPOKEN.replace("_", "-"), TALK, parse, CORPORA[0].citation)
+"""Eight further speakers of one low-resource language, each with all of its sentences."""
+
 
 def write(root: Path) -> Path:
-    """All four corpora as 16-bit wav, `root/demo_home/F01_s00_angry_1.wav` and so on; `root` itself is returned.
+    """All five corpora as 16-bit wav, `root/demo_home/F01_s00_angry_1.wav` and so on; `root` itself is returned.
 
     Takes about ten seconds; what is there already stays. UserError where a folder of that name is not the demo's.
     """
-    for corpus in LANGUAGES:
+    for corpus in (*LANGUAGES, TALK):
         publish(root / corpus, partial(_record, corpus=corpus), names(corpus))
     return root
 
@@ -64,6 +72,9 @@ def write_encoder(folder: Path) -> Path:
 
 def names(corpus: str) -> tuple[str, ...]:
     """File names of a corpus: every speaker says the same few sentences in all four emotions, two takes each."""
+    if corpus == TALK:
+        places = product(TALKERS, range(SENTENCES), range(1, TAKES + 1))
+        return tuple(f"{speaker}_s{text:02d}_neutral_{take}.wav" for speaker, text, take in places)
     texts = {place: [3 * place + i for i in range(SENTENCES_PER_SPEAKER[corpus])] for place in range(len(SPEAKERS))}
     return tuple(
         f"{speaker}_s{text % SENTENCES:02d}_{emotion}_{take}.wav"
@@ -77,7 +88,7 @@ def names(corpus: str) -> tuple[str, ...]:
 def _record(folder: Path, corpus: str) -> None:
     for name in names(corpus):
         speaker, text, emotion, take = name.removesuffix(".wav").split("_")
-        samples = synthesise(corpus, speaker, text, emotion, int(take))
+        samples = synthesise(SPOKEN if corpus == TALK else corpus, speaker, text, emotion, int(take))
         wav = BytesIO()  # so that a full disk is an OSError, which libsndfile's is not
         soundfile.write(wav, samples, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
         (folder / name).write_bytes(wav.getvalue())

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 from trainers.errors import UserError, require
 
 WAVEFORM_KINDS = ("speed", "stretch", "gain", "noise", "polarity", "pitch")
+POSITIVES = ("any", "same-corpus", "cross-corpus", "other-text")
 MEL_KINDS = ("mask", "vtlp")
+ADAPT_ON = ("adaptation", "adaptation-matched", "low", "target", "high", "low+high")
 PAPERS_KINDS = ("speed", "stretch", "gain", "noise", "polarity", "mask")
 """The six augmentations of Gong et al. 2025 §2.1; pitch and vtlp are ours, for the question of gender."""
 
@@ -24,6 +26,9 @@ class BaselineConfig:
     paper's). `augmentations`: which kinds are on; the paper's six by default. `dropout`: of the head; 0.1 is our
     default, the paper gives no value. `pooling`: mean over time (the paper's) or attention (Safari et al. 2020).
     `trainable_layers`: how many of the last transformer layers train; none is all of them (the paper's).
+    `class_weights`: emotions weigh the same in every batch; "gender" makes women and men weigh the same within each
+    emotion too (ours), "none" does not. `text`: "adversarial" makes the embedding useless for telling which sentence
+    was said (Ganin & Lempitsky 2015; ours), by a loss of weight `text_weight`.
     """
 
     TASKS: ClassVar[tuple[str, ...]] = ("transfer", "within")
@@ -35,6 +40,9 @@ class BaselineConfig:
     dropout: float = 0.1
     pooling: str = "mean"
     trainable_layers: int | None = None
+    class_weights: str = "none"
+    text: str = "none"
+    text_weight: float = 0.1
 
     def __post_init__(self) -> None:
         require(self.views >= 1, "views", self.views, "at least 1")
@@ -45,6 +53,9 @@ class BaselineConfig:
         _require_one_of("pooling", self.pooling, ("mean", "attention"))
         layers = self.trainable_layers
         require(layers is None or layers >= 0, "trainable_layers", layers, "at least 0, or none for all")
+        _require_one_of("class_weights", self.class_weights, ("none", "gender"))
+        _require_one_of("text", self.text, ("none", "adversarial"))
+        require(self.text_weight > 0, "text_weight", self.text_weight, "above 0")
 
 
 @dataclass(frozen=True)
@@ -56,11 +67,12 @@ class ClConfig(BaselineConfig):
     adaptation as a share of the cell's steps (0: none); the paper stops early. `clips_per_speaker`: 4 in the paper;
     a batch has batch_size / clips_per_speaker speakers (16 in the paper's 64), each clip clean and augmented.
     `adapt_on`: whose speech is adapted to: `adaptation` (the protocol's adaptation corpora, Common Voice in the paper),
-    `low` (training clips of all low-resource languages), `target` (of the tested one), `high`, or `low+high`.
-    `adapt_cap`: at most so many clips of it (0: all). `balance`: speakers drawn uniformly (the paper's reading),
-    alternating by `language`, or by `gender`. `adapt_strength`: of the augmented view. `adapt_projection`: width of a
-    projection head that is dropped afterwards; 0 is none, as in the paper. `permuted_speakers`: speaker labels
-    shuffled among clips, a control of ours.
+    `low` (training clips of all low-resource languages), `target` (of the tested one), `adaptation-matched` (as many
+    clips as `target`, of the adaptation corpora in its language), `high`, or `low+high`. `adapt_cap`: at most so many
+    clips of each language (0: all), whole speakers but for the last. `balance`: speakers drawn uniformly (the paper's
+    reading), alternating by `language`, or by `gender`. `adapt_strength`: of the augmented view. `adapt_projection`:
+    width of a projection head that is dropped afterwards; 0 is none, as in the paper. `permuted_speakers`: speaker
+    labels shuffled among clips, a control of ours.
     """
 
     TASKS: ClassVar[tuple[str, ...]] = ("transfer",)
@@ -82,7 +94,7 @@ class ClConfig(BaselineConfig):
         _require_stage(self)
         _require_one_of("denominator", self.denominator, ("negatives", "negatives+positive"))
         require(self.clips_per_speaker >= 2, "clips_per_speaker", self.clips_per_speaker, "at least 2")
-        _require_one_of("adapt_on", self.adapt_on, ("adaptation", "low", "target", "high", "low+high"))
+        _require_one_of("adapt_on", self.adapt_on, ADAPT_ON)
         require(self.adapt_cap >= 0, "adapt_cap", self.adapt_cap, "at least 0 (0 is all)")
         _require_one_of("balance", self.balance, ("uniform", "language", "gender"))
 
@@ -100,7 +112,8 @@ class SupConConfig(BaselineConfig):
     L_out with all positives, "info_nce" the printed form with one sampled positive. `margin`, `margin_form`,
     `margin_weight`: the cosine margin loss beside it: over `pairs` (y = 1: 1 − cos, else max(0, cos − margin)),
     `triplets`, or `classes` (CosFace); weight 0 leaves it out. `positives`: clips of the same emotion from `any`
-    corpus, the `same-corpus`, or only `cross-corpus`. `adapt_share`: steps of this stage as a share of the cell's.
+    corpus, the `same-corpus`, only `cross-corpus`, or `other-text` (clips of another sentence alone; ours).
+    `adapt_share`: steps of this stage as a share of the cell's.
     `adapt_corpora`: how many corpora it hears, the target's own first (0: all). `adapt_strength`: of both its views.
     `adapt_projection`: width of a projection head that is dropped afterwards (Khosla et al. 2020 have 128).
     """
@@ -125,7 +138,7 @@ class SupConConfig(BaselineConfig):
         require(-1 <= self.margin <= 1, "margin", self.margin, "between -1 and 1")
         _require_one_of("margin_form", self.margin_form, ("pairs", "triplets", "classes"))
         require(self.margin_weight >= 0, "margin_weight", self.margin_weight, "at least 0")
-        _require_one_of("positives", self.positives, ("any", "same-corpus", "cross-corpus"))
+        _require_one_of("positives", self.positives, POSITIVES)
         require(self.adapt_corpora >= 0, "adapt_corpora", self.adapt_corpora, "at least 0 (0 is all)")
 
 
@@ -135,10 +148,10 @@ class PairwiseConfig:
 
     Of the paper only abstract and captions were at hand: all values are our defaults (METHODS §7). `view_names`: of
     `layers` (frozen encoder's states, weighted), `mel` and `egemaps` (88 functionals). `temperature` 0.1.
-    `intra_view`: negatives from the own view too. `classify`: the view whose encoder is fine-tuned, or `all`.
-    `freeze_encoder`: train the classifier alone. `adapt_share`: pre-training steps as a share of the cell's; 0 is the
-    twin that is trained from scratch. `annotations`: pre-train on clips of the four emotions (`target`), on clips with
-    `other` annotations, or on `both`.
+    `intra_view`: negatives from the own view too. `classify`: the view whose encoder is fine-tuned, or `all`, side by
+    side. `freeze_encoder`: train the classifier alone. `adapt_share`: pre-training steps as a share of the cell's; 0 is
+    the twin that is trained from scratch. `annotations`: pre-train on clips of the four emotions (`target`), on clips
+    with `other` annotations, or on `both`. `dropout`: of the classifier. How many labels it sees is `label_fraction`.
     """
 
     TASKS: ClassVar[tuple[str, ...]] = ("within",)
@@ -157,10 +170,16 @@ class PairwiseConfig:
         _require_stage(self)
         for name in self.view_names:
             _require_one_of("view_names", name, ("layers", "mel", "egemaps"))
-        require(len(set(self.view_names)) >= 2, "view_names", self.view_names, "at least two of layers, mel, egemaps")
+        distinct = len(set(self.view_names)) == len(self.view_names) >= 2
+        require(distinct, "view_names", self.view_names, "at least two of layers, mel, egemaps, each once")
         _require_one_of("classify", self.classify, (*self.view_names, "all"))
         _require_one_of("annotations", self.annotations, ("target", "other", "both"))
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+
+    @property
+    def classified(self) -> tuple[str, ...]:
+        """The views whose encoders the classifier stands on."""
+        return self.view_names if self.classify == "all" else (self.classify,)
 
 
 @dataclass(frozen=True)
@@ -178,7 +197,8 @@ class ByolConfig:
     `mixup_bank`: how many past clips mixup draws from. `mixup_across`: mix the languages or keep each to itself.
     `passive_taus`: momenta of averages that are kept for comparison and that nothing learns from.
     `unlabelled_on`: which speech is heard without labels: `target`, the target language's training clips (the
-    paper's), or `adaptation`, the protocol's adaptation corpora of that language (Common Voice; the paper's ablation).
+    paper's), `adaptation`, the protocol's adaptation corpora of that language (Common Voice; the paper's ablation), or
+    `adaptation-matched`, as many clips of these as `target` has (ours).
     `unlabelled_cap`: at most so many of those clips (0: all), whole clips in an order that only their names decide.
     """
 
@@ -216,7 +236,7 @@ class ByolConfig:
         for name in ("strength", "supervised_strength"):
             require(0 <= getattr(self, name) <= 1.5, name, getattr(self, name), "between 0 and 1.5")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
-        _require_one_of("unlabelled_on", self.unlabelled_on, ("target", "adaptation"))
+        _require_one_of("unlabelled_on", self.unlabelled_on, ("target", "adaptation", "adaptation-matched"))
         require(self.unlabelled_cap >= 0, "unlabelled_cap", self.unlabelled_cap, "at least 0 (0 is all)")
         in_range = all(0 <= tau <= 1 for tau in self.passive_taus)
         require(in_range, "passive_taus", self.passive_taus, "a list of numbers between 0 and 1")
@@ -259,11 +279,23 @@ def method_of(config: MethodConfig) -> str:
     raise UserError(f"a {type(config).__name__} names no method")
 
 
+def require_packages(config: MethodConfig) -> None:
+    """UserError where a method needs a package that is not installed; to be asked before anything is trained."""
+    if not isinstance(config, PairwiseConfig) or "egemaps" not in config.view_names:
+        return
+    from trainers.audio import egemaps  # torch comes with it
+
+    try:
+        egemaps.require_installed()
+    except UserError as error:
+        raise UserError(f"{error}, or leave this view out: --set view_names=layers,mel") from error
+
+
 def hears_target(config: MethodConfig) -> bool:
     """Whether a method that transfers hears the target language's speech, and so trains anew for each language."""
     if isinstance(config, ByolConfig):
         return not config.supervised_only
-    return isinstance(config, ClConfig) and has_stage(config) and config.adapt_on == "target"
+    return isinstance(config, ClConfig) and has_stage(config) and config.adapt_on in ("target", "adaptation-matched")
 
 
 def has_stage(config: MethodConfig) -> bool:

@@ -3,6 +3,8 @@
 The second stage is the baseline's, with a frozen or a training encoder and mean or self-attention pooling.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from trainers.audio.draws import generator
 from trainers.augmenting import Augmentation
 from trainers.batches import EmotionBatches
 from trainers.encoders import Encoder
+from trainers.errors import UserError
 from trainers.losses import info_nce, pair_counts, sup_con
 from trainers.margin_losses import cosface, cosine_pairs, cosine_triplets
 from trainers.methods.cl import projection_head
@@ -35,6 +38,8 @@ class EmotionContrast(nn.Module):
         self.online = encoder
         self.projection = projection_head(encoder.dimensions, config.adapt_projection)
         self.classes = nn.Linear(encoder.dimensions, len(batches.emotions), bias=False)
+        if config.positives == "other-text":
+            self.texts = _texts(speech, list(batches.known))
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The contrastive loss, plus the margin loss times its weight."""
@@ -42,17 +47,21 @@ class EmotionContrast(nn.Module):
         views = torch.cat([self.augmentation.view(numbers, step, view) for view in range(2)])
         embedded = ranks.embedded(self.online, views)
         labels, corpora = (each.repeat(2).to(embedded.device) for each in (emotions, corpora))
-        allowed = self._allowed(corpora)
+        allowed = self._allowed(numbers, corpora)
         contrast = self._contrast(self.projection(embedded), labels, allowed, step)
         if not self.config.margin_weight:
             return {"total": contrast, "contrast": contrast}
         margin = self._margin(embedded, labels, allowed)
         return {"total": contrast + self.config.margin_weight * margin, "contrast": contrast, "margin": margin}
 
-    def _allowed(self, corpora: Tensor) -> Tensor | None:
-        """Which pairs may be positives, beside having one emotion; two views of one clip always may."""
+    def _allowed(self, numbers: Tensor, corpora: Tensor) -> Tensor | None:
+        """Which pairs of views may be positives, beside having one emotion; two views of one clip always may, unless
+        it takes another text. `numbers` (n,), `corpora` (2n,)."""
         if self.config.positives == "any":
             return None
+        if self.config.positives == "other-text":
+            texts = self.texts[numbers].repeat(2).to(corpora.device)
+            return texts[:, None] != texts
         same = corpora[:, None] == corpora
         own_view = torch.eye(len(corpora) // 2, dtype=torch.bool, device=corpora.device).repeat(2, 2)
         return same if self.config.positives == "same-corpus" else ~same | own_view
@@ -89,6 +98,17 @@ class EmotionContrast(nn.Module):
     def facts(self, steps: int) -> dict[str, float]:
         """How many clips and corpora it heard, and how many pairs a batch really has, by its first one."""
         numbers, emotions, corpora = self.batches.draw(0)
-        counts = pair_counts(emotions.repeat(2), self._allowed(corpora.repeat(2)))
+        counts = pair_counts(emotions.repeat(2), self._allowed(numbers, corpora.repeat(2)))
         heard = {"corpora": float(len(self.batches.corpora)), "clips": float(self.batches.clips)}
         return {**counts, **heard, "passes": steps * len(numbers) / self.batches.clips}
+
+
+def _texts(speech: Speech, heard: Sequence[int]) -> Tensor:
+    """(clips of all corpora,) the number of each one's sentence; UserError where a clip that is heard tells none."""
+    clips = speech.prepared.utterances
+    for number in heard:
+        if not clips[number].text:
+            raise UserError(f"positives=other-text needs the sentence of every clip; {clips[number].id!r} tells none")
+    said = [(clip.language, clip.text) for clip in clips]
+    places = {text: place for place, text in enumerate(sorted(set(said)))}
+    return torch.tensor([places[text] for text in said])
