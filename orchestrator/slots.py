@@ -126,7 +126,9 @@ class Slots:
 
 def _trainer(share: NodeSlots, slots: Slots, name: str) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
+
+    from orchestrator.light_trainer import LightTrainer
 
     scaling: dict[str, Any] = {
         "num_workers": share.count,
@@ -135,7 +137,7 @@ def _trainer(share: NodeSlots, slots: Slots, name: str) -> Any:
         "placement_strategy": "STRICT_PACK",
         "label_selector": {"ray.io/node-id": share.node_id},
     }
-    return TorchTrainer(
+    return LightTrainer(
         work_off,
         train_loop_config={
             "board": slots.board,
