@@ -9,7 +9,15 @@ from search_spaces import Point, Sweep
 from trainers.audio.front_end import FrontEnd
 from trainers.corpora.folds import FOLDS
 from trainers.errors import UserError, unknown
-from trainers.methods.configs import FLOORS, FloorConfig, MethodConfig, hearing, hears_target, method_of
+from trainers.methods.configs import (
+    FLOORS,
+    FloorConfig,
+    MethodConfig,
+    hearing,
+    hears_target,
+    method_of,
+    require_packages,
+)
 from trainers.spec import CellSpec, Training, code_version
 from trainers.splits import Splits
 from trainers.stages import stage_of
@@ -78,7 +86,8 @@ class Plan:
 
 def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
     """Expand a sweep; UserError where a language, fold or setting is not there or out of range, where the user sets
-    what the sweep varies, and where two configurations would be the same training."""
+    what the sweep varies, where a package that a method needs is not installed, and where two configurations would be
+    the same training."""
     splits = Splits(ground.protocol, ground.prepared, request.folds_by)
     languages = _chosen("language", request.languages, splits.languages)
     folds = _chosen("fold", request.folds, tuple(range(max(splits.folds(language) for language in languages))))
@@ -88,6 +97,8 @@ def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
     _require_known(points, sweep, request.settings)
     draft = Draft(ground, request, splits)
     configured = [draft.configured(point, sweep.training) for point in points]
+    for spec in configured:
+        require_packages(spec.config)
     cells = tuple(
         draft.placed(spec, number, target, fold, seed)
         for seed in seeds

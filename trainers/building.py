@@ -13,15 +13,26 @@ from trainers.errors import UserError
 from trainers.methods.baseline import Baseline
 from trainers.methods.byol import Byol
 from trainers.methods.cl import SpeakerContrast
-from trainers.methods.configs import BaselineConfig, ByolConfig, ClConfig, SupConConfig
+from trainers.methods.configs import (
+    BaselineConfig,
+    ByolConfig,
+    ClConfig,
+    PairwiseConfig,
+    SupConConfig,
+    has_stage,
+    require_packages,
+)
+from trainers.methods.pairwise import ClipBatches, PairwiseClassifier, ViewContrast
 from trainers.methods.supcon import EmotionContrast
+from trainers.methods.view_inputs import ViewInputs, inputs_of
+from trainers.methods.views import Views
 from trainers.pooling import PooledEncoder, pooling
 from trainers.spec import CellSpec
 from trainers.speech import Speech
 from trainers.splits import Split
 
-Trained = Baseline | Byol
-Staged = SpeakerContrast | EmotionContrast
+Trained = Baseline | Byol | PairwiseClassifier
+Staged = SpeakerContrast | EmotionContrast | ViewContrast
 
 GROUPS: dict[str, Callable[[Utterance], str]] = {
     "uniform": lambda _clip: "",
@@ -33,6 +44,8 @@ GROUPS: dict[str, Callable[[Utterance], str]] = {
 
 def build(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Module) -> Trained:
     """The method of a spec with its initial weights, on the speech's device."""
+    if isinstance(spec.config, PairwiseConfig):
+        return _pairwise(spec, spec.config, split, speech, backbone).to(speech.device)
     torch.manual_seed(stable_seed(spec.seed, "initial weights"))
     encoder = _encoder(spec, speech, backbone, getattr(spec.config, "trainable_layers", None))
     everything = speech.numbers(split.labelled)
@@ -58,9 +71,14 @@ def build_stage(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Modul
 
     Its random streams are named by the stage's seed alone, so that every cell that shares it would compute the same.
     """
+    numbers = speech.numbers(split.heard_by_stage)
+    if isinstance(spec.config, PairwiseConfig):
+        views, inputs = _views(spec, spec.config, numbers, speech, backbone)
+        clips = ClipBatches(numbers, spec.training.batch_size, spec.seed)
+        valid = speech.numbers(split.valid[split.selector])
+        return ViewContrast(spec.config, views, inputs, clips, valid).to(speech.device)
     torch.manual_seed(stable_seed(spec.seed, "stage weights"))
     encoder = _encoder(spec, speech, backbone, None)
-    numbers = speech.numbers(split.heard_by_stage)
     match spec.config:
         case ClConfig():
             assert not isinstance(encoder, PooledEncoder)
@@ -71,6 +89,32 @@ def build_stage(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Modul
             contrasted = EmotionBatches(numbers, labels, corpora, spec.training.batch_size, spec.seed)
             return EmotionContrast(spec.config, encoder, speech, contrasted, spec.seed).to(speech.device)
     raise UserError(f"method {spec.method!r} has no stage")
+
+
+def _pairwise(
+    spec: CellSpec, config: PairwiseConfig, split: Split, speech: Speech, backbone: nn.Module
+) -> PairwiseClassifier:
+    """Where there is a stage, its weights are loaded afterwards, the z-scores of its clips among them."""
+    everything = speech.numbers(split.labelled)
+    scored = everything if "egemaps" in config.classified and not has_stage(config) else everything[:0]
+    views, inputs = _views(spec, config, scored, speech, backbone)
+    numbers = fraction(everything, speech.labels(everything), spec.training.label_fraction)
+    labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed)
+    return PairwiseClassifier(config, views, inputs, speech, labelled)
+
+
+def _views(
+    spec: CellSpec, config: PairwiseConfig, scored: Tensor, speech: Speech, backbone: nn.Module
+) -> tuple[Views, ViewInputs]:
+    """The views' networks with initial weights, the same for the stage and for the twin without one.
+
+    `scored`: the clips whose functionals eGeMAPS statistics are z-scored by; without any they stay as they are made.
+    """
+    require_packages(config)
+    inputs = inputs_of(speech, backbone, bf16=spec.training.precision == "bf16")
+    functionals = inputs.of("egemaps", scored) if len(scored) and "egemaps" in config.view_names else None
+    torch.manual_seed(stable_seed(spec.seed, "view weights"))
+    return Views(config.view_names, inputs.layers, inputs.encoder.dimensions, functionals), inputs
 
 
 def _encoder(

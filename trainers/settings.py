@@ -66,8 +66,8 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
 
 
 def _words(value: Any) -> tuple[str, ...] | None:
-    """A tuple of texts; one text alone is a list of one."""
-    found = [value] if isinstance(value, str) else value
+    """A tuple of texts; one text is a list of its words with commas between them, as a command line has it."""
+    found = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
     words = isinstance(found, list | tuple) and all(isinstance(each, str) for each in found)
     return tuple(found) if words else None
 

@@ -5,8 +5,12 @@ themselves, and every number here, are unknown to us. What stands here are our d
 published relative (METHODS §7). Every view gives (batch, 128), by which views are compared and classified alike.
 """
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
+
+from trainers.audio.egemaps import FEATURES, ZScore
 
 DIMENSIONS = 128
 _DROPOUT = 0.2
@@ -31,8 +35,8 @@ class LayerView(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """(batch, layers, T, inputs), in whatever precision they are kept, to (batch, 128) in that of the weights."""
         weights = self.layer_logits.softmax(0)
-        average = torch.einsum("l,nltd->ndt", weights.to(states.dtype), states)
-        embedded: Tensor = self.convolutions(average.to(weights.dtype))
+        average = torch.einsum("l,nltd->ndt", weights, states.to(weights.dtype))
+        embedded: Tensor = self.convolutions(average)
         return embedded.mean(2)
 
 
@@ -83,7 +87,7 @@ class StatisticsView(nn.Sequential):
 
     dimensions = DIMENSIONS
 
-    def __init__(self, features: int = 88) -> None:
+    def __init__(self, features: int = FEATURES) -> None:
         super().__init__(nn.Linear(features, 256), nn.ReLU(), nn.Linear(256, DIMENSIONS), nn.ReLU())
 
 
@@ -93,3 +97,29 @@ def projection(dimensions: int) -> nn.Sequential:
     The paper's word is a separate head per view; its layers are our default (METHODS §7, FLAG 31).
     """
     return nn.Sequential(nn.Linear(dimensions, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 128))
+
+
+class Views(nn.Module):
+    """The networks of several views of a clip, by the views' names.
+
+    `layers`, `width`: how many hidden states the frozen encoder gives, and how wide. `functionals` (clips, 88): of the
+    clips whose mean and deviation eGeMAPS statistics are z-scored by, kept with the weights; None where weights are
+    loaded afterwards.
+    """
+
+    def __init__(self, names: Sequence[str], layers: int, width: int, functionals: Tensor | None = None) -> None:
+        super().__init__()
+        functionals = torch.zeros(1, FEATURES) if functionals is None else functionals
+        self.networks = nn.ModuleDict({name: _network(name, layers, width, functionals) for name in names})
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(batch, 128) of each view that inputs are given of, side by side: (batch, 128 · views)."""
+        return torch.cat([self.networks[name](given) for name, given in inputs.items()], dim=1)
+
+
+def _network(name: str, layers: int, width: int, functionals: Tensor) -> nn.Module:
+    if name == "layers":
+        return LayerView(layers, width)
+    if name == "mel":
+        return MelView()
+    return nn.Sequential(ZScore(functionals), StatisticsView())
