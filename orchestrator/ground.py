@@ -12,11 +12,9 @@ from trainers import encoders
 from trainers.corpora import CORPORA, demo
 from trainers.corpora.manifest import is_manifest
 from trainers.corpora.prepared import Prepared, prepare
+from trainers.encoder_files import DEFAULT_ENCODER
 from trainers.errors import UserError
 from trainers.protocols import PROTOCOLS, Protocol, own_protocol, protocol_named
-
-DEFAULT_ENCODER = "openai/whisper-small.en"
-"""Gong et al. 2025's encoder."""
 
 
 @dataclass(frozen=True)

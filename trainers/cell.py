@@ -20,6 +20,7 @@ from trainers.audio.front_end import FrontEnd
 from trainers.building import Trained, build, build_stage
 from trainers.corpora import CORPORA
 from trainers.corpora.prepared import Prepared, prepare
+from trainers.encoder_files import DEFAULT_ENCODER
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
@@ -264,14 +265,14 @@ def versions(device: torch.device) -> dict[str, str]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """`python -m trainers.cell SPEC.json --data ROOT --encoder DIR`: train one cell, without Ray, and print its result.
+    """`python -m trainers.cell SPEC.json --data ROOT [--encoder DIR]`: train one cell, without Ray, print its result.
 
     A spec without fingerprints takes those of the speech and the encoder that it is given.
     """
     parser = argparse.ArgumentParser(prog="python -m trainers.cell", description="Train one cell alone.")
     parser.add_argument("spec", type=Path, help="the cell as JSON: CellSpec's fields")
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--encoder", required=True, help="Whisper checkpoint: folder or Hugging Face name")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help=f"folder or name (default: {DEFAULT_ENCODER})")
     parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of prepared audio and checkpoints")
     asked = parser.parse_args(words)
     try:

@@ -20,6 +20,9 @@ KINDS = (*WAVEFORM_KINDS, "whisper")
 
 PLAIN_FILES = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
 
+DEFAULT_ENCODER = "openai/whisper-small.en"
+"""Gong et al. 2025's encoder."""
+
 
 def locate(encoder: str, download: Callable[..., str] | None = None) -> Path:
     """The folder of an encoder given as a folder or as a Hugging Face name (`openai/whisper-small.en`).
