@@ -4,78 +4,18 @@ A slot is a process that works off cells; its *attempt* is a number that grows e
 Whatever an older attempt still says (a pending take, a late result) is void, so no cell is swallowed by the dead.
 """
 
-from bisect import insort
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-Summary = Mapping[str, Any]
-Cause = Literal["process", "memory", "user", "nan", "error", "stopped"]
+from orchestrator.backlog import Backlog, Blocks, Needs
+from orchestrator.messages import Cause, Cell, Event, Lease, Progress, Snapshot, Summary
+
+__all__ = ["RETRIES", "BoardState", "Cause", "Cell", "Event", "Lease", "Progress", "Snapshot", "Summary"]
+
 RETRIES: Mapping[str, int] = {"process": 3, "memory": 1}
 """How often a cell may be tried again, per cause; any other cause fails it at once."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One piece of work: `key` names it, `block` is its fold and seed, `payload` is the spec that a slot runs.
-
-    `configuration` is the trial that mirrors it; None for work that belongs to no point of the search space.
-    `needs`: keys of cells that must be done before; those that are not on the board are done already.
-    """
-
-    key: str
-    configuration: int | None
-    block: int
-    language: str | None
-    payload: dict[str, Any]
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Event:
-    """A cell that came to its end: with its `summary`, or with the `cause` and the `message` of its failure."""
-
-    key: str
-    summary: Summary | None = None
-    cause: str = ""
-    message: str = ""
-
-
-@dataclass
-class Lease:
-    """Who holds which cell, and how far it is."""
-
-    attempt: int
-    key: str
-    step: int = 0
-    steps: int = 0
-    phase: str = ""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Counts of cells, by slot what it does (None: it waits), and why a slot was last lost."""
-
-    done: int
-    running: int
-    waiting: int
-    failed: int
-    withdrawn: int
-    slots: dict[str, Lease | None]
-    trouble: str = ""
-
-    @property
-    def settled(self) -> bool:
-        return self.running == self.waiting == 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A configuration's complete blocks in the order in which they became complete; `settled`: no more will."""
-
-    blocks: tuple[tuple[Summary, ...], ...]
-    settled: bool
 
 
 @dataclass
@@ -91,27 +31,23 @@ class BoardState:
     closed: bool = False
     trouble: str = ""
     _attempts: dict[str, int] = field(default_factory=dict)
-    _ranks: dict[str, int] = field(default_factory=dict)
-    _queue: list[tuple[int, str]] = field(default_factory=list)
+    _backlog: Backlog = field(default_factory=Backlog)
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _dependents: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    _blocks: dict[tuple[int | None, int], list[str]] = field(default_factory=lambda: defaultdict(list))
-    _complete: dict[int | None, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _needs: Needs = field(default_factory=Needs)
+    _blocks: Blocks = field(default_factory=Blocks)
 
     def put(self, cells: Iterable[Cell], known: Mapping[str, Summary]) -> None:
-        """Add cells, the most urgent first. Those in `known` count as finished and make no event."""
+        """Add cells, the most urgent first, whole blocks. Those in `known` count as finished and make no event."""
         fresh = {cell.key: cell for cell in cells if cell.key not in self.cells}
         for cell in fresh.values():
-            self._ranks[cell.key] = len(self.cells)
             self.cells[cell.key] = cell
-            self._blocks[cell.configuration, cell.block].append(cell.key)
-            for need in cell.needs:
-                self._dependents[need].append(cell.key)
-        for cell in fresh.values():
-            if cell.key in known:
-                self._finish(cell.key, known[cell.key])
+            self._blocks.add(cell)
+            self._needs.add(cell)
+        for key in fresh:
+            if key in known:
+                self._finish(key, known[key])
             else:
-                insort(self._queue, (self._ranks[cell.key], cell.key))
+                self._wait(key)
 
     def take(self, slot: str, attempt: int) -> Cell | Literal["wait", "closed", "stale"]:
         """The most urgent waiting cell, now held by this attempt. Asked again, it gives the cell already held."""
@@ -119,16 +55,14 @@ class BoardState:
             return "stale"
         if self.closed:
             return "closed"
-        if slot not in self.leases:
-            ready = next((key for key in self._waiting() if self._is_ready(key)), None)
-            if ready is None:
-                return "wait"
-            self._lease(slot, attempt, ready)
+        ready = (key for key in self._waiting() if self._needs.are_met(key, self.results))
+        if slot not in self.leases and not any(self._claim(slot, attempt, key) for key in ready):
+            return "wait"
         return self.cells[self.leases[slot].key]
 
     def done(self, slot: str, attempt: int, key: str, summary: Summary) -> bool:
         """Take in a result; False where it is void: a late writer's, a second one, or of an unknown cell."""
-        if not self._holds(slot, attempt, key):
+        if not self._claim(slot, attempt, key):
             return False
         del self.leases[slot]
         self._finish(key, summary)
@@ -137,7 +71,7 @@ class BoardState:
 
     def failed(self, slot: str, attempt: int, key: str, cause: Cause, message: str) -> bool:
         """Take back a cell that did not succeed: it waits again while its retries for `cause` last."""
-        if not self._holds(slot, attempt, key):
+        if not self._claim(slot, attempt, key):
             return False
         del self.leases[slot]
         self._return(key, cause, message)
@@ -151,14 +85,13 @@ class BoardState:
 
     def progress(self, slot: str, attempt: int, key: str, step: int, steps: int, phase: str) -> None:
         """Note how far a cell is. On a board built anew this also tells it who holds which cell."""
-        if self._holds(slot, attempt, key):
+        if self._claim(slot, attempt, key):
             self.leases[slot] = Lease(attempt, key, step, steps, phase)
 
     def should_stop(self, slot: str, attempt: int) -> bool:
         """Whether the cell that runs there is to stop at its next epoch."""
         lease = self.leases.get(slot)
-        mine = lease is not None and lease.attempt == attempt
-        return self.closed or not mine or self.cells[self.leases[slot].key].configuration in self.withdrawn
+        return self.closed or lease is None or lease.attempt != attempt or not self._is_wanted(lease.key)
 
     def withdraw(self, configuration: int) -> None:
         """Hand out no more of a configuration's cells."""
@@ -170,11 +103,10 @@ class BoardState:
 
     def progress_of(self, configuration: int) -> Progress:
         """What a trial mirrors; a block with a failed cell never becomes complete."""
-        blocks = (self._blocks[configuration, block] for block in self._complete[configuration])
-        held = any(self.cells[lease.key].configuration == configuration for lease in self.leases.values())
-        waits = any(self.cells[key].configuration == configuration for key in self._waiting())
-        settled = self.closed or (bool(self.cells) and not held and not waits)
-        return Progress(tuple(tuple(self.results[key] for key in keys) for keys in blocks), settled)
+        blocks = tuple(tuple(self.results[key] for key in keys) for keys in self._blocks.complete(configuration))
+        held = (lease.key for lease in self.leases.values())
+        owners = {self.cells[key].configuration for key in (*self._waiting(), *held)}
+        return Progress(blocks, self.closed or (bool(self.cells) and configuration not in owners))
 
     def snapshot(self) -> Snapshot:
         waiting, running = len(self._waiting()), len(self.leases)
@@ -185,19 +117,19 @@ class BoardState:
 
     def _admit(self, slot: str, attempt: int) -> bool:
         """Whether this attempt is the slot's newest; a newer one voids what the older one held."""
-        if attempt < self._attempts.get(slot, 0):
-            return False
-        if attempt > self._attempts.get(slot, 0):
+        newest = self._attempts.get(slot, 0)
+        if attempt > newest:
             self._release(slot, blame=True)
             self._attempts[slot] = attempt
-        return True
+        return attempt >= newest
 
-    def _holds(self, slot: str, attempt: int, key: str) -> bool:
+    def _claim(self, slot: str, attempt: int, key: str) -> bool:
         """Whether the slot holds the cell. An unheld, unfinished cell is given to whoever says that it runs it."""
         if key not in self.cells or not self._admit(slot, attempt):
             return False
-        if slot not in self.leases and (self._ranks[key], key) in self._queue:
-            self._lease(slot, attempt, key)
+        if slot not in self.leases and key in self._backlog:
+            self._backlog.remove(key)
+            self.leases[slot] = Lease(attempt, key)
         return slot in self.leases and self.leases[slot].key == key
 
     def _release(self, slot: str, blame: bool) -> None:
@@ -208,38 +140,33 @@ class BoardState:
     def _return(self, key: str, cause: str, message: str) -> None:
         self._tries[key, cause] += 1
         if cause == "stopped" or self._tries[key, cause] <= RETRIES.get(cause, 0):
-            insort(self._queue, (self._ranks[key], key))
+            self._wait(key)
         else:
-            self._fail(key, cause, message)
+            self._fail(Event(key, None, cause, message))
 
-    def _fail(self, key: str, cause: str, message: str) -> None:
-        """Give a cell up, and with it whatever needs it."""
-        self.failures[key] = Event(key, None, cause, message)
-        self.events.append(self.failures[key])
-        for dependent in self._dependents[key]:
-            if (self._ranks[dependent], dependent) in self._queue:
-                self._queue.remove((self._ranks[dependent], dependent))
-                self._fail(dependent, cause, f"its stage failed: {message.strip().splitlines()[-1]}")
+    def _wait(self, key: str) -> None:
+        """Let a cell wait, or give it up where what it needs was given up."""
+        failed = [self.failures[need] for need in self._needs.of(key) if need in self.failures]
+        if failed:
+            self._fail(Event(key, None, failed[0].cause, f"its stage failed: {failed[0].reason}"))
+        else:
+            self._backlog.add(key)
+
+    def _fail(self, event: Event) -> None:
+        """Give a cell up, and with it whatever waits for it; what needs it and is held already may still be done."""
+        self.failures[event.key] = event
+        self.events.append(event)
+        for dependent in self._needs.dependents(event.key):
+            if dependent in self._backlog:
+                self._backlog.remove(dependent)
+                self._wait(dependent)
 
     def _finish(self, key: str, summary: Summary) -> None:
         self.results[key] = summary
-        cell = self.cells[key]
-        if all(other in self.results for other in self._blocks[cell.configuration, cell.block]):
-            self._complete[cell.configuration].append(cell.block)
+        self._blocks.finish(self.cells[key], self.results)
 
     def _waiting(self) -> list[str]:
-        return [key for _, key in self._queue if self._is_wanted(key)]
+        return [key for key in self._backlog if self._is_wanted(key)]
 
     def _is_wanted(self, key: str) -> bool:
-        """Not withdrawn; and what others need only as long as one of them is still to come."""
-        if self.cells[key].configuration in self.withdrawn:
-            return False
-        dependents = self._dependents.get(key)
-        return not dependents or any(self.cells[each].configuration not in self.withdrawn for each in dependents)
-
-    def _is_ready(self, key: str) -> bool:
-        return all(need in self.results or need not in self.cells for need in self.cells[key].needs)
-
-    def _lease(self, slot: str, attempt: int, key: str) -> None:
-        self._queue.remove((self._ranks[key], key))
-        self.leases[slot] = Lease(attempt, key)
+        return self._needs.is_wanted(key, self.withdrawn, self.results, self.failures)

@@ -52,7 +52,7 @@ class Mirror:
         """A cell's end: a failure is said at once, a result sent."""
         if event.summary is None:
             name = self.answer.names[event.key]
-            self.display.say(f"failed: {name} ({event.cause}): {event.message.strip().splitlines()[-1]}")
+            self.display.say(f"failed: {name} ({event.cause}): {event.reason}")
         elif event.key not in self.answer.plan.stages:
             self._submit(self._send, event.key)
 

@@ -124,8 +124,9 @@ class BoardHistory(RuleBasedStateMachine):
     @invariant()
     def every_cell_is_in_exactly_one_place(self) -> None:
         state = self.state
-        waiting = [key for _, key in state._queue]
-        places = Counter([*waiting, *state.results, *state.failures, *(lease.key for lease in state.leases.values())])
+        places = Counter(
+            [*state._backlog, *state.results, *state.failures, *(lease.key for lease in state.leases.values())]
+        )
         assert places == Counter(self.put_order)
 
     @invariant()

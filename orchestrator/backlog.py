@@ -1,0 +1,92 @@
+"""Work that nobody holds, in order of priority; who needs whom; and which cells make up a block."""
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
+
+from orchestrator.messages import Cell
+
+
+class Backlog:
+    """Keys in the order in which they were first added; one that comes back takes its old place."""
+
+    def __init__(self) -> None:
+        self._ranks: dict[str, int] = {}
+        self._sorted: list[tuple[int, str]] = []
+
+    def add(self, key: str) -> None:
+        insort(self._sorted, (self._ranks.setdefault(key, len(self._ranks)), key))
+
+    def remove(self, key: str) -> None:
+        """ValueError where it is not here."""
+        if key not in self:
+            raise ValueError(f"{key!r} does not wait")
+        del self._sorted[self._place(key)]
+
+    def __contains__(self, key: str) -> bool:
+        if key not in self._ranks:
+            return False
+        place = self._place(key)
+        return place < len(self._sorted) and self._sorted[place][1] == key
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for _, key in self._sorted)
+
+    def _place(self, key: str) -> int:
+        return bisect_left(self._sorted, (self._ranks[key], key))
+
+
+class Needs:
+    """Who needs whom, of the cells on the board; what is not there is done already."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, Cell] = {}
+        self._dependents: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, cell: Cell) -> None:
+        self._cells[cell.key] = cell
+        for need in cell.needs:
+            self._dependents[need].append(cell.key)
+
+    def of(self, key: str) -> list[str]:
+        """What a cell needs."""
+        return [need for need in self._cells[key].needs if need in self._cells]
+
+    def dependents(self, key: str) -> Sequence[str]:
+        """What needs a cell."""
+        return self._dependents.get(key, ())
+
+    def are_met(self, key: str, done: Container[str]) -> bool:
+        """Whether all that a cell needs is done."""
+        return all(need in done for need in self.of(key))
+
+    def is_wanted(self, key: str, withdrawn: Container[int | None], *ended: Container[str]) -> bool:
+        """Whether a cell is for its configuration, which is not withdrawn, or for others that have not `ended`.
+
+        What belongs to no configuration and was never needed is wanted for its own sake (a floor).
+        """
+        owner, dependents = self._cells[key].configuration, self.dependents(key)
+        if owner not in withdrawn and (owner is not None or not dependents):
+            return True
+        coming = (each for each in dependents if not any(each in ends for ends in ended))
+        return any(self.is_wanted(each, withdrawn, *ended) for each in coming)
+
+
+class Blocks:
+    """The cells of each configuration's blocks, and which blocks are complete, in the order in which they became so."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[int | None, int], list[str]] = defaultdict(list)
+        self._complete: dict[int | None, list[int]] = defaultdict(list)
+
+    def add(self, cell: Cell) -> None:
+        self._keys[cell.configuration, cell.block].append(cell.key)
+
+    def finish(self, cell: Cell, done: Container[str]) -> None:
+        """A cell is done: is its block complete now?"""
+        if all(key in done for key in self._keys[cell.configuration, cell.block]):
+            self._complete[cell.configuration].append(cell.block)
+
+    def complete(self, configuration: int) -> list[list[str]]:
+        """Keys of the cells of each complete block."""
+        return [self._keys[configuration, block] for block in self._complete.get(configuration, ())]
