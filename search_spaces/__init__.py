@@ -34,8 +34,10 @@ class Sweep:
     do not form a grid. `axes`: setting -> Tune's `grid_search([...])`, crossed with the arms; settings that move
     together are named together, separated by a comma, and take lists of tuples. With an axis that draws
     (`tune.uniform`, `tune.loguniform`, `tune.choice`, …) the search is random: `samples` points, always the same ones.
-    `reference`: the configuration that others are compared with, by its values (its arm is named "arm").
-    `protocols`: those that it is asked under, the demo's first; the first real one is taken with data.
+    `reference`: the configuration that others are compared with, by its values (its arm is named "arm"); a random
+    search begins with it, beside its samples.
+    `protocols`: those that it is asked under, the demo's first; the first real one is taken with data. `folds_by`: how
+    folds part unless the user says otherwise.
     """
 
     question: str
@@ -47,6 +49,7 @@ class Sweep:
     seeds: tuple[int, ...] = (0,)
     samples: int = 16
     protocols: tuple[str, ...] = ("demo", "open", "gong2025")
+    folds_by: str = "speaker"
 
     def __post_init__(self) -> None:
         if (self.config is None) == (not self.arms):
@@ -65,7 +68,8 @@ class Sweep:
             if swept.count(name) > 1:
                 raise UserError(f"{name} is in two axes: {', '.join(map(repr, self.axes))}")
         if any(hasattr(space, "sample") for space in self.axes.values()):
-            return [self._drawn(number) for number in range(self.samples)]
+            drawn = [self._drawn(number) for number in range(self.samples)]
+            return [dict(self.reference), *drawn] if self.reference else drawn
         columns = [[_named(axis, value) for value in _values(axis, space)] for axis, space in self.axes.items()]
         return [{name: value for part in point for name, value in part.items()} for point in product(*columns)]
 

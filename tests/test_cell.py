@@ -220,7 +220,7 @@ def test_byol_with_lambda_zero_hears_no_target_and_is_tested_on_every_language(
         ({"fold": 7}, "unknown fold '7'; there are: 0, 1, 2, 3, 4"),
         ({"target": "klingon"}, "unknown language 'klingon'; there are: demo-arda, demo-bela, demo-cyra"),
         ({"target": None}, "method byol hears a target language; name one as target"),
-        ({"protocol": "gong"}, "unknown protocol 'gong'; there are: demo, demo_corpora, demo_sources, demo_within, gong2025, "),
+        ({"protocol": "gong"}, "unknown protocol 'gong'; there are: demo, demo_corpora, demo_sources, "),
         ({"folds_by": "random"}, "folds_by is 'random'; that is for protocols within a corpus"),
     ],
 )

@@ -196,7 +196,7 @@ def test_an_unknown_language_fold_kind_or_protocol_is_answered_with_the_choices(
             splits.of(None, fold, ByolConfig())
     with pytest.raises(UserError, match=r"unknown kind of folds 'alphabet'; there are: random, speaker, speaker\+sen"):
         Splits(DEMO, speech.prepared, "alphabet")
-    with pytest.raises(UserError, match="unknown protocol 'gong'; there are: demo, demo_corpora, demo_sources, demo_within, gong2025, "):
+    with pytest.raises(UserError, match="unknown protocol 'gong'; there are: demo, demo_corpora, demo_sources, "):
         protocol_named("gong")
 
 

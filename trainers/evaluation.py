@@ -59,7 +59,7 @@ class Evaluation:
     @property
     def compared(self) -> list[str]:
         """The parts on which further evaluators are scored too: what chooses, and the target languages' tests."""
-        low = self.split.unlabelled or self.split.whole
+        low = [name for name in self.split.unlabelled or self.split.whole if name in self.split.test]
         return [f"valid/{self.split.selector}", *(f"test/{name}" for name in low or self.split.test)]
 
     def _classes(
