@@ -45,7 +45,7 @@ from trainers.methods.pairwise import (
 from trainers.methods.view_inputs import Inputs
 from trainers.methods.views import Views
 from trainers.protocols import PROTOCOLS
-from trainers.ranks import average_gradients, averaged, together
+from trainers.ranks import average_gradients, together
 from trainers.result import Result
 from trainers.scores import pwcca
 from trainers.spec import CellSpec, Training
@@ -387,7 +387,7 @@ def first_step(intra_view: bool) -> dict[str, Tensor]:
     loss.backward()
     average_gradients(stage.parameters())
     gradients = {name: p.grad for name, p in stage.named_parameters() if p.grad is not None}
-    return {"loss": averaged(loss), **gradients, **dict(stage.named_buffers())}
+    return {"loss": loss.detach(), **gradients, **dict(stage.named_buffers())}
 
 
 def rank_of_two(rank: int, folder: str) -> None:

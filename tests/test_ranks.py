@@ -1,4 +1,4 @@
-"""Two processes with half of a batch each against one with all of it: same loss, gradients, running statistics."""
+"""Two processes that embed half of a batch each against one that embeds it all: same losses, gradients, statistics."""
 
 import copy
 import os
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trainers.errors import UserError
 from trainers.losses import byol_regression, cross_entropy, info_nce, nt_xent, pairwise_nt_xent, sup_con
 from trainers.margin_losses import cosface, cosine_pairs
-from trainers.ranks import SyncedBatchNorm1d, average_gradients, averaged, gathered, share, together, world
+from trainers.ranks import average_gradients, embedded, gathered, share, together, world
 
 LABELS = torch.arange(4).repeat_interleave(4)
 CORPORA = torch.tensor([0, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0])
@@ -30,70 +30,62 @@ def clips(view: int = 0) -> Tensor:
     return random(view, 16, 6) + random(9, 4, 6)[LABELS]
 
 
-def build(norm: type[nn.BatchNorm1d]) -> nn.ModuleDict:
+def build() -> nn.ModuleDict:
+    """An encoder, a head with dropout, and what BYOL has beside them, with batch norm."""
     torch.manual_seed(5)
-    encoder = nn.Sequential(nn.Linear(6, 16), norm(16), nn.ReLU(), nn.Linear(16, 5))
-    target, predictor = copy.deepcopy(encoder), nn.Sequential(nn.Linear(5, 8), norm(8), nn.ReLU(), nn.Linear(8, 5))
-    parts = {"encoder": encoder, "predictor": predictor, "target": target, "classes": nn.Linear(5, 4)}
-    return nn.ModuleDict(parts)
+    encoder = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 5))
+    mlps = {name: nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 5)) for name in "gq"}
+    target = copy.deepcopy(encoder).requires_grad_(False)
+    classes = nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 4))
+    return nn.ModuleDict({"encoder": encoder, "target": target, "classes": classes, **mlps})
 
 
-def embedded(model: nn.ModuleDict, blocks: int = 1, view: int = 0) -> Tensor:
-    return gathered(model["encoder"](share(clips(view), blocks)), blocks)
+def z(model: nn.ModuleDict, view: int = 0) -> Tensor:
+    return embedded(model["encoder"], clips(view))
 
 
-def byol(model: nn.ModuleDict, blocks: int) -> Tensor:
-    views = [share(clips(view), 2).chunk(blocks) for view in (0, 1)]
-    predictions = [model["predictor"](torch.cat([model["encoder"](part) for part in view])) for view in views]
+def byol(model: nn.ModuleDict, parts: int) -> Tensor:
+    """Both directions; batch norm over all clips, or over each of `parts` sources by itself."""
+    online = embedded(model["encoder"], torch.cat([clips(0), clips(1)])).chunk(2)
     with torch.no_grad():
-        targets = [torch.cat([model["target"](part) for part in view]) for view in views]
-    return byol_regression(predictions[0], targets[1]) + byol_regression(predictions[1], targets[0])
+        aimed = embedded(model["target"], torch.cat([clips(1), clips(0)])).chunk(2)
 
+    def projected(y: Tensor) -> Tensor:
+        return torch.cat([model["g"](part) for part in y.chunk(parts)])
 
-def mixed(model: nn.ModuleDict) -> Tensor:
-    own = model["encoder"](share(clips(), 4))
-    known = cross_entropy(model["classes"](own), share(LABELS, 4))
-    return 0.3 * known + 0.7 * sup_con(gathered(own, 4), gathered(share(LABELS, 4), 4), 0.2)
+    return torch.stack(
+        [byol_regression(model["q"](projected(y)), projected(t)) for y, t in zip(online, aimed, strict=True)]
+    ).sum()
 
 
 CASES: dict[str, Callable[[nn.ModuleDict], Tensor]] = {
-    "nt_xent": lambda model: nt_xent(embedded(model), gathered(share(LABELS)), 0.2),
-    "nt_xent+positive": lambda model: nt_xent(embedded(model, 2), LABELS, 0.2, "negatives+positive"),
-    "sup_con": lambda model: sup_con(embedded(model), LABELS, 0.1),
-    "sup_con across": lambda model: sup_con(embedded(model), LABELS, 0.1, allowed=CORPORA[:, None] != CORPORA),
-    "info_nce": lambda model: info_nce(embedded(model, 4), LABELS, 0.1, generator=torch.Generator().manual_seed(1)),
-    "pairwise": lambda model: pairwise_nt_xent([embedded(model, 1, view) for view in range(3)], 0.1),
-    "pairwise intra": lambda model: pairwise_nt_xent(
-        [embedded(model, 1, view) for view in (0, 1)], 0.1, intra_view=True
-    ),
-    "cosine pairs": lambda model: cosine_pairs(embedded(model), LABELS, 0.2),
-    "cosface": lambda model: cosface(embedded(model), LABELS, model["classes"].weight, 0.35, 10.0),
+    "nt_xent": lambda model: nt_xent(z(model), LABELS, 0.2),
+    "nt_xent+positive": lambda model: nt_xent(z(model), LABELS, 0.2, "negatives+positive"),
+    "sup_con": lambda model: sup_con(z(model), LABELS, 0.1),
+    "sup_con across": lambda model: sup_con(z(model), LABELS, 0.1, allowed=CORPORA[:, None] != CORPORA),
+    "info_nce": lambda model: info_nce(z(model), LABELS, 0.1, generator=torch.Generator().manual_seed(1)),
+    "pairwise": lambda model: pairwise_nt_xent([z(model, view) for view in range(3)], 0.1),
+    "pairwise intra": lambda model: pairwise_nt_xent([z(model, view) for view in (0, 1)], 0.1, intra_view=True),
+    "cosine pairs": lambda model: cosine_pairs(z(model), LABELS, 0.2),
+    "cosface": lambda model: cosface(z(model), LABELS, model["classes"][1].weight, 0.35, 10.0),
     "byol": lambda model: byol(model, 1),
     "byol per source": lambda model: byol(model, 2),
-    "cross-entropy": lambda model: cross_entropy(model["classes"](model["encoder"](share(clips()))), share(LABELS)),
-    "mixed": mixed,
+    "cross-entropy": lambda model: cross_entropy(model["classes"](z(model)), LABELS),
+    "mixed": lambda model: (
+        0.3 * cross_entropy(model["classes"](z(model)), LABELS) + 0.7 * sup_con(z(model, 1), LABELS, 0.2)
+    ),
 }
 
 
-def first_step(case: str, norm: type[nn.BatchNorm1d]) -> dict[str, Tensor]:
+def first_step(case: str) -> dict[str, Tensor]:
     """Loss, gradients and running statistics of the first step."""
-    model = build(norm)
+    model = build()
+    torch.manual_seed(7)
     loss = CASES[case](model)
     loss.backward()
     average_gradients(model.parameters())
     gradients = {f"gradient of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
-    return {"loss": averaged(loss), **gradients, **dict(model.named_buffers())}
-
-
-def uneven_norm() -> dict[str, Tensor]:
-    """Three clips on rank 0 and five on rank 1, far from 0 beside their spread, (n, channels, length)."""
-    everything = (random(0, 8, 2, 3) + 1000).requires_grad_()
-    own = everything[:3] if world()[0] == 0 else everything[3:]
-    norm = SyncedBatchNorm1d(2, momentum=None)
-    normal = norm(own)
-    (normal * (random(1, 8, 2, 3)[:3] if world()[0] == 0 else random(1, 8, 2, 3)[3:])).sum().backward()
-    assert everything.grad is not None
-    return {"normal": normal.detach(), "gradient": everything.grad, **norm.state_dict()}
+    return {"loss": loss.detach(), **gradients, **dict(model.named_buffers())}
 
 
 def gradients_of_some() -> list[Tensor | None]:
@@ -107,10 +99,16 @@ def gradients_of_some() -> list[Tensor | None]:
 
 def refusal() -> str:
     try:
-        share(range(15))
+        share(torch.arange(15))
     except UserError as error:
         return str(error)
     return ""
+
+
+def dropped() -> tuple[Tensor, Tensor]:
+    """Which of 2 · 64 units an encoder's dropout left, and what a head's dropout leaves after it."""
+    torch.manual_seed(3)
+    return embedded(nn.Dropout(0.5), torch.ones(2, 64)), nn.Dropout(0.5)(torch.ones(64))
 
 
 def rank_of_two(rank: int, folder: str) -> None:
@@ -118,15 +116,13 @@ def rank_of_two(rank: int, folder: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60))
-    found: dict[str, Any] = {"alone": (world(), share(range(4)), gathered(torch.ones(1)))}
+    found: dict[str, Any] = {"alone": (world(), share(torch.arange(4)), gathered(torch.ones(1)))}
     with together():
         found["world"] = world()
-        found |= {case: first_step(case, SyncedBatchNorm1d) for case in CASES}
-        found |= {"share": share("abcdefgh"), "share of blocks": share(torch.arange(8), 2)}
-        found["back"] = [gathered(share(torch.arange(8), blocks), blocks) for blocks in (1, 2, 4)]
+        found |= {case: first_step(case) for case in CASES}
+        found |= {"share": share(torch.arange(8)), "back": gathered(share(torch.arange(8)))}
         found["flags"] = gathered(torch.tensor([rank == 0]))
-        found |= {"uneven": uneven_norm(), "some": gradients_of_some(), "refusal": refusal()}
-        found["averaged"] = averaged(torch.tensor([1.0 + rank, float("nan") if rank else 0.0]))
+        found |= {"some": gradients_of_some(), "refusal": refusal(), "dropped": dropped()}
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -141,7 +137,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_have_the_loss_gradients_and_statistics_of_one(case: str, two_ranks: list[dict[str, Any]]) -> None:
-    one = first_step(case, nn.BatchNorm1d)
+    one = first_step(case)
     assert max(float(value.abs().max()) for name, value in one.items() if "gradient" in name) > 0.01
     for found in two_ranks:
         assert found[case].keys() == one.keys()
@@ -152,34 +148,19 @@ def test_two_ranks_have_the_loss_gradients_and_statistics_of_one(case: str, two_
 
 @pytest.mark.slow
 def test_a_process_of_a_group_is_alone_until_it_trains_together(two_ranks: list[dict[str, Any]]) -> None:
-    assert all(found["alone"] == ((0, 1), [0, 1, 2, 3], torch.ones(1)) for found in two_ranks)
+    for found in two_ranks:
+        place, own, part = found["alone"]
+        assert (place, own.tolist(), part.tolist()) == ((0, 1), [0, 1, 2, 3], [1.0])
     assert [found["world"] for found in two_ranks] == [(0, 2), (1, 2)]
 
 
 @pytest.mark.slow
-def test_shares_are_contiguous_in_each_block_and_gathering_puts_them_back(two_ranks: list[dict[str, Any]]) -> None:
-    assert ["".join(found["share"]) for found in two_ranks] == ["abcd", "efgh"]
-    assert [found["share of blocks"].tolist() for found in two_ranks] == [[0, 1, 4, 5], [2, 3, 6, 7]]
+def test_shares_are_contiguous_and_gathering_puts_them_back(two_ranks: list[dict[str, Any]]) -> None:
+    assert [found["share"].tolist() for found in two_ranks] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     for found in two_ranks:
-        assert [back.tolist() for back in found["back"]] == [list(range(8))] * 3
+        assert found["back"].tolist() == list(range(8))
         assert found["flags"].tolist() == [True, False]
-        assert found["refusal"] == "the batch is 15; it must be a multiple of 2 (2 ranks, 1 blocks)"
-
-
-@pytest.mark.slow
-def test_a_synced_norm_of_uneven_batches_far_from_zero_is_that_of_all_clips(two_ranks: list[dict[str, Any]]) -> None:
-    everything = (random(0, 8, 2, 3) + 1000).double().requires_grad_()
-    norm = nn.BatchNorm1d(2, momentum=None).double()
-    normal = norm(everything)
-    (normal * random(1, 8, 2, 3)).sum().backward()
-    found = [ranked["uneven"] for ranked in two_ranks]
-    assert torch.allclose(torch.cat([part["normal"] for part in found]).double(), normal, atol=1e-3)
-    assert everything.grad is not None
-    assert torch.allclose(sum(part["gradient"] for part in found).double(), everything.grad, atol=1e-3)
-    for part in found:
-        assert all(
-            torch.allclose(part[name].double(), value.double(), rtol=1e-5) for name, value in norm.state_dict().items()
-        )
+        assert found["refusal"] == "the batch is 15; it must be a multiple of 2, the number of ranks"
 
 
 @pytest.mark.slow
@@ -192,25 +173,17 @@ def test_a_gradient_that_only_one_rank_has_is_halved_and_one_that_none_has_stays
 
 
 @pytest.mark.slow
-def test_a_mean_over_ranks_is_the_same_everywhere_and_shows_the_nan_of_one(two_ranks: list[dict[str, Any]]) -> None:
-    for found in two_ranks:
-        assert found["averaged"][0] == 1.5
-        assert found["averaged"][1].isnan()
-
-
-@pytest.mark.parametrize("options", [{}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}])
-def test_at_one_rank_the_synced_norm_is_torchs_and_its_state_fits(options: dict[str, Any]) -> None:
-    ours, torchs = SyncedBatchNorm1d(6, **options), nn.BatchNorm1d(6, **options)
-    for _ in range(3):
-        assert torch.equal(ours(clips()), torchs(clips()))
-    assert torch.equal(ours.eval()(clips(1)), torchs.eval()(clips(1)))
-    assert ours.state_dict().keys() == torchs.state_dict().keys()
-    assert all(torch.equal(value, torchs.state_dict()[name]) for name, value in ours.state_dict().items())
+def test_an_encoders_dropout_differs_between_ranks_and_what_is_drawn_after_it_does_not(
+    two_ranks: list[dict[str, Any]],
+) -> None:
+    (encoded, after), (same_encoded, same_after) = (found["dropped"] for found in two_ranks)
+    assert torch.equal(encoded, same_encoded)
+    assert torch.equal(after, same_after)
+    assert 0 < int((encoded[0] != encoded[1]).sum()) < 64
 
 
 def test_without_torch_distributed_training_together_is_training_alone() -> None:
     with together():
         batch = torch.arange(3)
         assert world() == (0, 1)
-        assert share(batch) is gathered(batch) is batch
-        assert averaged(torch.tensor(2.5)) == 2.5
+        assert share(batch) is gathered(batch) is embedded(lambda own: own, batch) is batch
