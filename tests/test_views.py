@@ -10,8 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tests.small_world import FRONT_END, Tones, whisper
 from trainers.audio.draws import generator
-from trainers.methods.views import LayerView, MelView, StatisticsView, projection, sinusoids
+from trainers.encoders import encoder_of
+from trainers.methods import view_inputs
+from trainers.methods.view_inputs import ViewInputs, coarser, halved, inputs_of
+from trainers.methods.views import LayerView, MelView, StatisticsView, Views, projection, sinusoids
+from trainers.speech import Speech
 
 Array = NDArray[np.float64]
 Network = TypeVar("Network", bound=nn.Module)
@@ -175,3 +180,65 @@ def test_a_view_gives_its_dimensions_and_every_weight_learns(make: Callable[[], 
 def test_clips_of_a_batch_do_not_touch_each_other(make: Callable[[], View], shape: tuple[int, ...]) -> None:
     view, x = make().eval(), normal(*shape)
     torch.testing.assert_close(view(x)[2:3], view(x[2:3]))
+
+
+def test_views_stand_side_by_side_in_the_order_of_what_is_given() -> None:
+    views = seeded(Views(("layers", "mel", "egemaps"), 5, 24, normal(40, 88)))
+    given = {"egemaps": normal(6, 88), "layers": normal(6, 5, 30, 24)}
+    found = views(given)
+    torch.testing.assert_close(found[:, :128], views.networks["egemaps"](given["egemaps"]))
+    torch.testing.assert_close(found[:, 128:], views.networks["layers"](given["layers"]))
+
+
+# what the views are computed from
+
+
+def speech() -> Speech:
+    return Speech(Tones(), FRONT_END, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def test_layers_are_the_frozen_encoders_states_in_half_precision_and_mels_are_the_speechs() -> None:
+    heard, numbers = speech(), torch.tensor([5, 2, 40])
+    inputs = ViewInputs(heard, whisper())
+    states = encoder_of(whisper(), heard.frames).layers(heard.mels(numbers))
+    found = inputs.of("layers", numbers)
+    assert (inputs.layers, found.dtype) == (states.shape[1], torch.half)
+    torch.testing.assert_close(found.float(), states, rtol=2e-3, atol=2e-3)
+    assert torch.equal(inputs.of("mel", numbers), heard.mels(numbers))
+    assert not any(weight.requires_grad for weight in inputs.encoder.parameters())
+
+
+@pytest.mark.parametrize("room", [0, 6_000, 10**9])
+def test_a_clips_states_are_the_same_bits_kept_or_not_and_whoever_is_heard_beside_it(
+    monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    wanted = {number: ViewInputs(speech(), whisper()).of("layers", torch.tensor([number]))[0] for number in range(5)}
+    monkeypatch.setattr(view_inputs, "CACHE_BYTES", room)
+    inputs, size = ViewInputs(speech(), whisper()), wanted[0].nbytes
+    for numbers in ([0, 1, 2], [4, 2, 2, 0, 3], [1]):
+        for number, states in zip(numbers, inputs.of("layers", torch.tensor(numbers)), strict=True):
+            assert torch.equal(states, wanted[number])
+    assert len(inputs._states) == min(5, room // size)
+
+
+@pytest.mark.parametrize(("positions", "together"), [(150, 1), (166, 1), (167, 2), (499, 3), (1500, 9)])
+def test_states_too_large_are_averaged_over_as_few_neighbours_as_will_do(positions: int, together: int) -> None:
+    states = normal(5, positions, 384)
+    found = coarser(states)
+    assert 2 * found.numel() <= view_inputs.CLIP_BYTES + 2 * 5 * 384
+    for place, row in enumerate(found.transpose(0, 1)):
+        torch.testing.assert_close(row, states[:, place * together : (place + 1) * together].mean(1))
+    assert found.shape == (5, -(-positions // together), 384)
+
+
+def test_what_half_precision_cannot_hold_is_as_large_as_it_can() -> None:
+    assert halved(torch.tensor([1e6, -1e6, 1.5])).tolist() == [65504, -65504, 1.5]
+
+
+def test_cells_of_one_front_end_and_encoder_share_their_inputs() -> None:
+    heard, backbone = speech(), whisper()
+    first = inputs_of(heard, backbone)
+    assert inputs_of(heard, backbone) is first
+    assert inputs_of(heard, backbone, bf16=True) is not first
+    assert inputs_of(speech(), backbone) is not first
+    assert inputs_of(heard, whisper()) is not first
