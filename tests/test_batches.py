@@ -93,3 +93,33 @@ def test_an_emotion_without_clips_is_named(emotion: int) -> None:
     here = torch.ne(LABELS, emotion)
     with pytest.raises(UserError, match=f"no labelled clip to train on is {EMOTIONS[emotion]}"):
         Balanced(NUMBERS[here], LABELS[here], 64, 0)
+
+
+# --- the papers' other readings
+
+
+def test_corpora_in_turn_share_an_emotion_evenly_however_few_clips_one_of_them_has() -> None:
+    corpora = torch.tensor([number % 10 == 0 for number in range(200)]).long()
+    mixed = Balanced(NUMBERS, LABELS, 16, 0, corpora)
+    for step in range(4):
+        drawn = mixed.draw(step)
+        of_corpus = Counter((int(LABELS[n - 1000]), int(corpora[n - 1000])) for n in drawn.tolist())
+        assert of_corpus == {(emotion, corpus): 2 for emotion in range(4) for corpus in (0, 1)}
+        assert drawn.tolist() == mixed.draw(step).tolist()
+
+
+def test_an_odd_share_goes_to_another_corpus_each_step() -> None:
+    corpora = (NUMBERS >= 1150).long()
+    labels = torch.arange(200) % 4
+    mixed = Balanced(NUMBERS, labels, 12, 0, corpora)
+    more = [Counter((mixed.draw(step) >= 1150).tolist())[True] for step in range(4)]
+    assert sorted(set(more)) == [4, 8]
+
+
+def test_a_batch_of_either_source_is_of_one_source_alone_and_both_come() -> None:
+    either = TwoSources(HIGH, LOW, 32, 0, either=True)
+    drawn = [set(either.draw(step).tolist()) for step in range(40)]
+    from_high = [batch <= set(HIGH.tolist()) for batch in drawn]
+    assert all(high or batch <= set(LOW.tolist()) for high, batch in zip(from_high, drawn, strict=True))
+    assert {len(batch) for batch in drawn} == {32}
+    assert 8 < sum(from_high) < 32

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests import small_world
+from trainers.errors import UserError
 from trainers.loop import train
 from trainers.methods.byol import Byol
 from trainers.methods.configs import ByolConfig
@@ -160,3 +161,18 @@ def test_history_holds_lambda_and_tau_as_they_were_applied() -> None:
 
 def test_facts_count_passes_over_the_unlabelled_clips() -> None:
     assert byol().facts(12)["passes_over_unlabelled"] == 12 * 4 / 16
+
+
+def test_a_clean_view_is_the_clip_itself_and_takes_the_place_of_an_augmented_one() -> None:
+    method = byol(clean_view=True, views=3)
+    views, labels = method._labelled_views(2)
+    numbers = method.labelled.draw(2)
+    assert torch.equal(views[: len(numbers)], method.speech.mels(numbers))
+    assert len(views) == len(labels) == 3 * len(numbers)
+    assert not torch.equal(views[len(numbers) : 2 * len(numbers)], views[: len(numbers)])
+
+
+def test_batches_of_either_source_do_not_go_with_what_needs_both() -> None:
+    for changes in ({"bn_per_source": True}, {"mixup_across": False}):
+        with pytest.raises(UserError, match="sources is 'either'; it must be halves with bn_per_source or without"):
+            ByolConfig(sources="either", **changes)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import HubertConfig, HubertModel
 
+from trainers.audio.log_mel import log_mel
 from trainers.encoders import WaveformEncoder
 from trainers.errors import UserError
-from trainers.pooling import AttentionPooling, MeanPooling, PooledEncoder, pooling
+from trainers.pooling import AttentionPooling, MeanPooling, PooledEncoder, pooling, sounding
 
 HIDDEN = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
 MASK = torch.tensor([[True] * 7, [True] * 4 + [False] * 3, [False, True] + [False] * 5])
@@ -98,3 +99,23 @@ def test_an_encoder_pooled_by_the_mean_gives_its_own_embedding() -> None:
     attended = PooledEncoder(encoder, pooling("attention", encoder.dimensions))
     assert torch.allclose(attended(waveform), encoder(waveform), atol=1e-6)
     assert (attended.hears, attended.dimensions) == ("waveform", 8)
+
+
+@pytest.mark.parametrize("sounds", [1, 37, 60, 100])
+def test_sounding_positions_end_where_a_clips_zeros_begin(sounds: int) -> None:
+    """The oracle is the number of samples that are not zero; a mel frame of 25 ms reaches 12.5 ms beyond its centre."""
+    waveform = torch.zeros(1, 16_000)
+    waveform[:, : sounds * 160] = 0.1 * torch.randn(1, sounds * 160, generator=torch.Generator().manual_seed(0))
+    ends = sounding(waveform, 50).sum().item()
+    assert ends == -(-sounds // 2)
+    from_mel = sounding(log_mel(waveform, n_samples=16_000), 50).sum().item()
+    assert 0 <= from_mel - ends <= 1 + (ends < 50)
+
+
+def test_sounding_pooling_is_the_mean_over_what_sounds_and_never_over_nothing() -> None:
+    hidden = torch.arange(10.0).view(1, 10, 1)
+    silent = torch.zeros(1, 1600)
+    assert sounding(silent, 10).tolist() == [[True] + [False] * 9]
+    half = silent.clone()
+    half[:, :800] = 1
+    assert pooling("sounding", 1)(hidden, sounding(half, 10)).item() == 2.0

@@ -1,5 +1,6 @@
 """Which clips a step trains on: pure functions of (seed, step), so that a resumed run draws the same."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -30,13 +31,23 @@ def fraction(numbers: Tensor, labels: Tensor, share: float) -> Tensor:
     return numbers[torch.cat(kept).sort().values]
 
 
+def in_turn(pools: Sequence[Tensor], count: int, step: int, source: torch.Generator) -> Tensor:
+    """`count` members of several pools in turn; which pool has one more than another changes from step to step."""
+    shares = [len(range((place + step) % len(pools), count, len(pools))) for place in range(len(pools))]
+    return torch.cat([distinct(pool, share, source) for pool, share in zip(pools, shares, strict=True) if share])
+
+
 class Balanced:
     """Labelled batches with equally many clips of each emotion (Gong et al. 2025 §2.2).
 
-    UserError where an emotion has no clip to train on.
+    Within an emotion clips are drawn from all corpora together, or, where `corpora` (n,) numbers them, as many from
+    each (METHODS FLAG 10). UserError where an emotion has no clip to train on.
     """
 
-    def __init__(self, indices: Tensor, labels: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, indices: Tensor, labels: Tensor, batch_size: int, seed: int, corpora: Tensor | None = None
+    ) -> None:
+        self.corpora = None if corpora is None else dict(zip(indices.tolist(), corpora.tolist(), strict=True))
         self.pools = [indices[labels == label] for label in range(len(EMOTIONS))]
         self.each, self.seed = batch_size // len(EMOTIONS), seed
         for emotion, pool in zip(EMOTIONS, self.pools, strict=True):
@@ -46,19 +57,30 @@ class Balanced:
     def draw(self, step: int) -> Tensor:
         """The (batch,) utterance indices of this step, class by class."""
         source = generator(self.seed, "labelled", step)
-        return torch.cat([distinct(pool, self.each, source) for pool in self.pools])
+        if self.corpora is None:
+            return torch.cat([distinct(pool, self.each, source) for pool in self.pools])
+        return torch.cat([self._evenly(pool, step, source) for pool in self.pools])
+
+    def _evenly(self, pool: Tensor, step: int, source: torch.Generator) -> Tensor:
+        """One emotion's clips, its corpora in turn."""
+        assert self.corpora is not None
+        corpus = torch.tensor([self.corpora[number] for number in pool.tolist()])
+        return in_turn([pool[corpus == each] for each in corpus.unique()], self.each, step, source)
 
 
 class TwoSources:
-    """Unlabelled batches, half high-resource and half low-resource speech (METHODS FLAG 25)."""
+    """Unlabelled batches, half high-resource and half low-resource speech, or each one of either (METHODS FLAG 25)."""
 
-    def __init__(self, high: Tensor, low: Tensor, batch_size: int, seed: int) -> None:
-        self.high, self.low, self.half, self.seed = high, low, batch_size // 2, seed
+    def __init__(self, high: Tensor, low: Tensor, batch_size: int, seed: int, *, either: bool = False) -> None:
+        self.high, self.low, self.half, self.seed, self.either = high, low, batch_size // 2, seed, either
         self.draw = lru_cache(maxsize=1024)(self._draw)
 
     def _draw(self, step: int) -> Tensor:
         """The (batch,) utterance indices of this step, the high-resource half first."""
         source = generator(self.seed, "unlabelled", step)
+        if self.either:
+            chosen = (self.high, self.low)[int(torch.randint(2, (1,), generator=source))]
+            return distinct(chosen, 2 * self.half, source)
         return torch.cat([distinct(pool, self.half, source) for pool in (self.high, self.low)])
 
 
@@ -139,6 +161,4 @@ class EmotionBatches:
 
     def _of(self, pools: list[Tensor], emotion: int, step: int, source: torch.Generator) -> Tensor:
         """One emotion's clips: the corpora take turns, and who has one more changes from step to step."""
-        count = self.each if emotion < len(EMOTIONS) else 1
-        shares = [len(range((place + step) % len(pools), count, len(pools))) for place in range(len(pools))]
-        return torch.cat([distinct(pool, share, source) for pool, share in zip(pools, shares, strict=True) if share])
+        return in_turn(pools, self.each if emotion < len(EMOTIONS) else 1, step, source)

@@ -50,7 +50,8 @@ def build(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Module) -> 
     encoder = _encoder(spec, speech, backbone, getattr(spec.config, "trainable_layers", None))
     everything = speech.numbers(split.labelled)
     numbers = fraction(everything, speech.labels(everything), spec.training.label_fraction)
-    labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed)
+    corpora = speech.numbered(numbers, lambda clip: clip.corpus) if spec.training.corpus_mix == "even" else None
+    labelled = Balanced(numbers, speech.labels(numbers), spec.training.batch_size, spec.seed, corpora)
     match spec.config:
         case BaselineConfig():
             return Baseline(spec.config, encoder, speech, labelled, spec.seed).to(speech.device)
@@ -58,10 +59,10 @@ def build(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Module) -> 
             if not isinstance(encoder, SpeechEncoder):
                 raise UserError("byol changes log-mels, so its encoder must be a Whisper")
             low = speech.numbers([clip for clips in split.unlabelled.values() for clip in clips])
-            pairs = (
-                None if spec.config.supervised_only else TwoSources(numbers, low, spec.training.batch_size, spec.seed)
-            )
-            method = Byol(spec.config, encoder, speech, labelled, pairs, spec.seed, spec.training.steps)
+            either = spec.config.sources == "either"
+            pairs = TwoSources(numbers, low, spec.training.batch_size, spec.seed, either=either)
+            heard = None if spec.config.supervised_only else pairs
+            method = Byol(spec.config, encoder, speech, labelled, heard, spec.seed, spec.training.steps)
             return method.to(speech.device)
     raise UserError(f"method {spec.method!r} does not train")
 
@@ -122,9 +123,8 @@ def _encoder(
 ) -> Encoder | PooledEncoder:
     bf16 = spec.training.precision == "bf16"
     encoder = encoder_of(backbone, speech.frames, bf16=bf16, trainable_layers=trainable_layers)
-    if getattr(spec.config, "pooling", "mean") == "mean":
-        return encoder
-    return PooledEncoder(encoder, pooling("attention", encoder.dimensions))
+    kind = getattr(spec.config, "pooling", "mean")
+    return encoder if kind == "mean" else PooledEncoder(encoder, pooling(kind, encoder.dimensions))
 
 
 def _speaker_batches(config: ClConfig, numbers: Tensor, speech: Speech, batch_size: int, seed: int) -> SpeakerBatches:

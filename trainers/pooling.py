@@ -1,4 +1,4 @@
-"""From hidden states over time to one embedding: the mean, or self-attention pooling (Safari et al. 2020)."""
+"""From hidden states over time to one embedding: a mean, or self-attention pooling (Safari et al. 2020)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from trainers.encoders import Encoder
 from trainers.errors import unknown
 
-POOLINGS = ("mean", "attention")
+POOLINGS = ("mean", "sounding", "attention")
 
 
 class MeanPooling(nn.Module):
@@ -44,10 +44,29 @@ class AttentionPooling(nn.Module):
         return scores.softmax(dim=1)
 
 
+class SoundingPooling(MeanPooling):
+    """The average over the time in which the clip sounds: without the zeros that fill it up (METHODS FLAG 1, ALT)."""
+
+
+def sounding(heard: Tensor, positions: int) -> Tensor:
+    """(batch, positions): whether a position hears more than the zeros after a clip; the first one always does.
+
+    `heard`: log-mels (batch, bands, frames), where silence is each clip's lowest value in every band, or waveforms
+    (batch, samples), where it is 0. Silence within a clip counts as sounding, what follows its last sound does not.
+    """
+    loud = heard != 0 if heard.dim() == 2 else (heard > heard.amin(dim=(1, 2), keepdim=True) + 1e-6).any(dim=1)
+    steps = loud.shape[1]
+    last = torch.where(loud, torch.arange(1, steps + 1, device=heard.device), 0).amax(dim=1)
+    ends = (last * positions + steps - 1) // steps
+    return torch.arange(positions, device=heard.device) < ends.clamp(min=1)[:, None]
+
+
 def pooling(kind: str, dimensions: int) -> MeanPooling | AttentionPooling:
-    """The pooling called "mean" or "attention" over states of `dimensions`; UserError for another name."""
+    """The pooling called "mean", "sounding" or "attention" over states of `dimensions`; UserError for another name."""
     if kind == "mean":
         return MeanPooling()
+    if kind == "sounding":
+        return SoundingPooling()
     if kind == "attention":
         return AttentionPooling(dimensions)
     raise unknown("pooling", kind, POOLINGS)
@@ -66,5 +85,7 @@ class PooledEncoder(nn.Module):
 
     def forward(self, heard: Tensor) -> Tensor:
         """Log-mels (batch, 80, frames) or waveforms (batch, samples) to (batch, d) in fp32."""
-        pooled: Tensor = self.pool(self.encoder.hidden(heard))
+        states = self.encoder.hidden(heard)
+        mask = sounding(heard, states.shape[1]) if isinstance(self.pool, SoundingPooling) else None
+        pooled: Tensor = self.pool(states, mask)
         return pooled

@@ -38,7 +38,8 @@ class Training:
     rates, our defaults for small encoders (the paper has 1e-5 for all). `warmup_steps`: linear warm-up, ours (the
     paper names none). `grad_clip`: largest gradient norm, 0 is off. `precision`: of the encoder's arithmetic, fp32 or
     bf16 (autocast; weights and losses stay in fp32). A plan takes bf16 where it is made on a machine with CUDA.
-    `label_fraction`: share of each emotion's labelled clips that are trained on, at least one.
+    `label_fraction`: share of each emotion's labelled clips that are trained on, at least one. `corpus_mix`: labelled
+    batches draw an emotion's clips from all corpora `pooled` (our default), or as many from each (`even`).
     """
 
     steps: int = 5000
@@ -51,6 +52,7 @@ class Training:
     grad_clip: float = 0.0
     precision: str = "fp32"
     label_fraction: float = 1.0
+    corpus_mix: str = "pooled"
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", self.steps, "at least 1")
@@ -63,6 +65,7 @@ class Training:
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         require(self.grad_clip >= 0, "grad_clip", self.grad_clip, "at least 0 (0 is off)")
         require(0 < self.label_fraction <= 1, "label_fraction", self.label_fraction, "above 0 and at most 1")
+        require(self.corpus_mix in ("pooled", "even"), "corpus_mix", self.corpus_mix, "pooled or even")
         require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
 
 

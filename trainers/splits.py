@@ -12,7 +12,15 @@ from trainers.corpora.folds import FOLDS, Fold, further_clips, high_resource_fol
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError, unknown
-from trainers.methods.configs import ByolConfig, ClConfig, MethodConfig, PairwiseConfig, SupConConfig, has_stage
+from trainers.methods.configs import (
+    ByolConfig,
+    ClConfig,
+    MethodConfig,
+    PairwiseConfig,
+    SupConConfig,
+    has_stage,
+    hears_low,
+)
 from trainers.protocols import PROTOCOLS, Protocol
 
 FOLDS_BY = ("speaker", "speaker+sentence", "stratified", "random")
@@ -27,7 +35,8 @@ class Split:
     `labelled`: clips whose emotions are trained on. `unlabelled`: the target language's clips, by language, whose
     labels are not looked at. `stage`: corpus -> clips that the cell's stage hears, by kind with or without their
     emotions. `valid`: selector -> clips; the first one chooses. `test`: language (of a corpus that is only tested on:
-    the corpus's name) -> clips of this fold. `whole`: language -> all its clips, where the cell trains on none of them.
+    the corpus's name) -> clips of this fold; within corpora those of every corpus, first of the one that is trained on.
+    `whole`: language -> all its clips, where the cell trains on none of them.
     """
 
     labelled: tuple[str, ...]
@@ -173,7 +182,8 @@ class Splits:
         if target is None:
             raise unknown("language", "none", self.languages)
         own = self.own[target][fold]
-        return Split(own.train, {}, {"target": own.valid}, {target: own.test}, {})
+        others = {name: folds[fold % len(folds)].test for name, folds in self.own.items() if name != target}
+        return Split(own.train, {}, {"target": own.valid}, {target: own.test, **others}, {})
 
     def _transfer_split(self, target: str | None, fold: int, config: MethodConfig) -> Split:
         high = [folds[fold] for folds in self.high.values()]
@@ -182,13 +192,12 @@ class Splits:
         valid = {"hrl": _joined(part.valid for part in high)}
         if target is not None and others:
             valid["other-languages"] = _joined(others)
-        hears_low = isinstance(config, ClConfig) and has_stage(config) and config.adapt_on in ("low", "low+high")
         return Split(
             labelled=_joined(part.train for part in high),
             unlabelled=unlabelled_speech(self, target, fold, config),
             valid=valid,
             test={**{name: self.low[name][fold].test for name in tested}, **self._high_tests(fold), **self.held_out},
-            whole={name: self.whole[name] for name in tested} if target is None and not hears_low else {},
+            whole={name: self.whole[name] for name in tested} if target is None and not hears_low(config) else {},
         )
 
     def _high_tests(self, fold: int) -> dict[str, tuple[str, ...]]:
@@ -251,8 +260,12 @@ def _without_overlap(split: Split, fold: int) -> Split:
 def unlabelled_speech(
     splits: Splits, target: str | None, fold: int, config: MethodConfig
 ) -> dict[str, tuple[str, ...]]:
-    """What BYOL hears of the target language without labels, by corpus or language; nothing for other methods."""
-    if target is None or not isinstance(config, ByolConfig) or config.supervised_only:
+    """What BYOL hears of the target language, or of all of them, without labels; nothing for other methods."""
+    if not isinstance(config, ByolConfig) or config.supervised_only:
+        return {}
+    if config.unlabelled_on == "low":
+        return {name: _capped(folds[fold].train, config.unlabelled_cap) for name, folds in splits.low.items()}
+    if target is None:
         return {}
     if config.unlabelled_on == "target":
         return {target: _capped(splits.low[target][fold].train, config.unlabelled_cap)}

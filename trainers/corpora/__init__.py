@@ -15,6 +15,7 @@ CORPORA: dict[str, Corpus] = {
         subesco.CORPUS,
         casia.CORPUS,
         ravdess.CORPUS,
+        ravdess.WITH_CALM,
         iemocap.CORPUS,
         msp_podcast.CORPUS,
         *common_voice.CORPORA,

@@ -13,6 +13,7 @@ from trainers.corpora.manifest import is_manifest, manifest_corpus
 from trainers.corpora.prepared import refuse_unreadable
 from trainers.corpora.scan import Scan, scan
 from trainers.corpora.summary import show, summarise
+from trainers.corpora.utterance import Corpus
 from trainers.errors import UserError, require
 
 
@@ -46,7 +47,7 @@ def scan_all(root: Path) -> list[Scan]:
     """
     if not root.is_dir():
         raise UserError(f"data root {str(root)!r} is not a folder")
-    known = [corpus for corpus in CORPORA.values() if (root / corpus.folder).is_dir()]
+    known = [corpus for corpus in _by_folder().values() if (root / corpus.folder).is_dir()]
     own = sorted(path.name for path in root.iterdir() if is_manifest(path) and path.name not in _folders())
     present = known + [manifest_corpus(root, folder) for folder in own]
     if not present:
@@ -55,8 +56,13 @@ def scan_all(root: Path) -> list[Scan]:
     return [scan(root, corpus, thorough=True) for corpus in present]
 
 
+def _by_folder() -> dict[str, Corpus]:
+    """Each folder's first corpus; another one may read the same recordings otherwise (`ravdess_calm`)."""
+    return {corpus.folder: corpus for corpus in reversed(CORPORA.values())}
+
+
 def _folders() -> list[str]:
-    return [corpus.folder for corpus in CORPORA.values()]
+    return sorted(_by_folder())
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ GROUPS = {
     "emodb": EMODB_GROUPS,
     "urdu": URDU_GROUPS,
     "ravdess": RAVDESS_GROUPS,
+    "ravdess_calm": RAVDESS_GROUPS,
     "subesco": SUBESCO_GROUPS,
     "iemocap": IEMOCAP_GROUPS,
     "casia": CASIA_GROUPS,

@@ -79,7 +79,10 @@ class Byol(nn.Module):
         source = generator(self.seed, "supervised views", step)
         mel = self.speech.mels(numbers, torch.rand(len(numbers), generator=source))
         strength = self.config.supervised_strength
-        views = [supervised_view(mel, strength=strength, generator=source) for _ in range(self.config.views)]
+        augmented = self.config.views - self.config.clean_view
+        views = [supervised_view(mel, strength=strength, generator=source) for _ in range(augmented)]
+        if self.config.clean_view:
+            views.insert(0, mel)
         labels = self.speech.labels(numbers).to(self.speech.device)
         return torch.cat(views), labels.repeat(self.config.views)
 

@@ -13,6 +13,7 @@ from trainers.errors import UserError, require
 WAVEFORM_KINDS = ("speed", "stretch", "gain", "noise", "polarity", "pitch")
 POSITIVES = ("any", "same-corpus", "cross-corpus", "other-text")
 MEL_KINDS = ("mask", "vtlp")
+UNLABELLED_ON = ("target", "low", "adaptation", "adaptation-matched")
 ADAPT_ON = ("adaptation", "adaptation-matched", "low", "target", "high", "low+high")
 PAPERS_KINDS = ("speed", "stretch", "gain", "noise", "polarity", "mask")
 """The six augmentations of Gong et al. 2025 §2.1; pitch and vtlp are ours, for the question of gender."""
@@ -24,7 +25,8 @@ class BaselineConfig:
 
     `views`: augmented views per labelled clip. `strength` scales every waveform augmentation (0 is none, 1 the
     paper's). `augmentations`: which kinds are on; the paper's six by default. `dropout`: of the head; 0.1 is our
-    default, the paper gives no value. `pooling`: mean over time (the paper's) or attention (Safari et al. 2020).
+    default, the paper gives no value. `pooling`: `mean` over time (the paper's), `sounding`, the mean without the zeros
+    that fill a short clip, or `attention` (Safari et al. 2020).
     `trainable_layers`: how many of the last transformer layers train; none is all of them (the paper's).
     `class_weights`: emotions weigh the same in every batch; "gender" makes women and men weigh the same within each
     emotion too (ours), "none" does not. `text`: "adversarial" makes the embedding useless for telling which sentence
@@ -50,7 +52,7 @@ class BaselineConfig:
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         for kind in self.augmentations:
             _require_one_of("augmentations", kind, WAVEFORM_KINDS + MEL_KINDS)
-        _require_one_of("pooling", self.pooling, ("mean", "attention"))
+        _require_one_of("pooling", self.pooling, ("mean", "sounding", "attention"))
         layers = self.trainable_layers
         require(layers is None or layers >= 0, "trainable_layers", layers, "at least 0, or none for all")
         _require_one_of("class_weights", self.class_weights, ("none", "gender"))
@@ -196,8 +198,11 @@ class ByolConfig:
     BYOL views and of the supervised views ("reduced" in the paper; half is our default).
     `mixup_bank`: how many past clips mixup draws from. `mixup_across`: mix the languages or keep each to itself.
     `passive_taus`: momenta of averages that are kept for comparison and that nothing learns from.
-    `unlabelled_on`: which speech is heard without labels: `target`, the target language's training clips (the
-    paper's), `adaptation`, the protocol's adaptation corpora of that language (Common Voice; the paper's ablation), or
+    `clean_view`: the first supervised view is the clip itself ("three views" may mean that; default three augmented).
+    `sources`: `halves` of every batch without labels are high- and low-resource speech (our default), or the whole
+    batch is `either`, drawn anew each step. `unlabelled_on`: which speech is heard without labels: `target`, the target
+    language's training clips (the paper's), `low`, those of all low-resource languages (one training for all of them),
+    `adaptation`, the protocol's adaptation corpora of the target language (Common Voice; the paper's ablation), or
     `adaptation-matched`, as many clips of these as `target` has (ours).
     `unlabelled_cap`: at most so many of those clips (0: all), whole clips in an order that only their names decide.
     """
@@ -221,6 +226,8 @@ class ByolConfig:
     bn_per_source: bool = False
     dropout: float = 0.1
     passive_taus: tuple[float, ...] = (0.99, 0.996, 0.999)
+    clean_view: bool = False
+    sources: str = "halves"
     unlabelled_on: str = "target"
     unlabelled_cap: int = 0
 
@@ -236,7 +243,10 @@ class ByolConfig:
         for name in ("strength", "supervised_strength"):
             require(0 <= getattr(self, name) <= 1.5, name, getattr(self, name), "between 0 and 1.5")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
-        _require_one_of("unlabelled_on", self.unlabelled_on, ("target", "adaptation", "adaptation-matched"))
+        _require_one_of("unlabelled_on", self.unlabelled_on, UNLABELLED_ON)
+        _require_one_of("sources", self.sources, ("halves", "either"))
+        fits = self.sources == "halves" or (self.mixup_across and not self.bn_per_source)
+        require(fits, "sources", self.sources, "halves with bn_per_source or without mixup_across")
         require(self.unlabelled_cap >= 0, "unlabelled_cap", self.unlabelled_cap, "at least 0 (0 is all)")
         in_range = all(0 <= tau <= 1 for tau in self.passive_taus)
         require(in_range, "passive_taus", self.passive_taus, "a list of numbers between 0 and 1")
@@ -294,8 +304,15 @@ def require_packages(config: MethodConfig) -> None:
 def hears_target(config: MethodConfig) -> bool:
     """Whether a method that transfers hears the target language's speech, and so trains anew for each language."""
     if isinstance(config, ByolConfig):
-        return not config.supervised_only
+        return not config.supervised_only and config.unlabelled_on != "low"
     return isinstance(config, ClConfig) and has_stage(config) and config.adapt_on in ("target", "adaptation-matched")
+
+
+def hears_low(config: MethodConfig) -> bool:
+    """Whether a method hears the training speech of all low-resource languages, whichever is tested."""
+    if isinstance(config, ByolConfig):
+        return not config.supervised_only and config.unlabelled_on == "low"
+    return isinstance(config, ClConfig) and has_stage(config) and config.adapt_on in ("low", "low+high")
 
 
 def has_stage(config: MethodConfig) -> bool:
