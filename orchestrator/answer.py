@@ -1,19 +1,30 @@
 """A sweep with all that it takes to answer it, and the answer: the table on the terminal and in MLflow."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from orchestrator import crossing, distance, gender, speakers, stability
 from orchestrator.compare import Comparison, compare
 from orchestrator.ground import Ground
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Configuration, Plan, PlannedCell
 from orchestrator.rows import Candidate
+from orchestrator.section import Findings, Show
 from orchestrator.table import as_markdown
 from orchestrator.tracking import Tracker, default_uri
 from search_spaces import Sweep
 from trainers import stages
 from trainers.splits import Splits
+
+SHOWN: Mapping[str, Show] = {
+    "matrix": crossing.matrices,
+    "stability": stability.figures,
+    "speakers": speakers.verification,
+    "gender": gender.balance,
+    "distance": distance.correlations,
+}
+"""Each of `search_spaces.SHOWS`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ class Answer:
         floors = [
             Candidate(name, _places([c for c in self.plan.floors if c.spec.method == name])) for name in there_are
         ]
-        return compare(
+        findings = Findings(self.ledger, candidates, self.plan.languages, self.selector, self._reference)
+        comparison = compare(
             self.ledger,
             self.plan.sweep,
             candidates,
@@ -96,6 +108,13 @@ class Answer:
             shared_speakers=self.splits.shared_speakers,
             failed=failed,
         )
+        return replace(comparison, sections=tuple(part for name in self.sweep.shows for part in SHOWN[name](findings)))
+
+    @property
+    def _reference(self) -> str:
+        """The name of the configuration that others are compared with."""
+        wanted = dict(self.sweep.reference)
+        return next((one.name for one in self.plan.configurations if one.values == wanted), "")
 
 
 def _places(cells: Sequence[PlannedCell]) -> dict[tuple[str | None, int, int], str]:

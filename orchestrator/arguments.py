@@ -52,10 +52,11 @@ def _parser() -> Parser:
     )
     for role, told in ROLES.items():
         what.add_argument(f"--{role}", nargs="+", default=[], metavar="CORPUS", help=told)
-    what.add_argument("--folds-by", default="speaker", metavar="KIND", help=f"how folds part: {' | '.join(FOLDS_BY)}")
+    what.add_argument("--folds-by", metavar="KIND", help=f"how folds part: {' | '.join(FOLDS_BY)} (the sweep's)")
     what.add_argument("--languages", nargs="+", default=[], help="target languages (default: all of the protocol)")
     what.add_argument("--folds", nargs="+", type=int, default=[], help="folds, 0 to 4 (default: all)")
     what.add_argument("--seeds", nargs="+", type=int, default=[], help="seeds (default: the sweep's)")
+    what.add_argument("--samples", type=int, metavar="N", help="points of a random search (default: the sweep's)")
     what.add_argument(
         "--max-bad", type=int, default=0, metavar="N", help="unreadable recordings to put up with (default: 0)"
     )

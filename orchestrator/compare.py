@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from orchestrator.ledger import Ledger
 from orchestrator.rows import Candidate, Place, Row, row
+from orchestrator.section import Section
 from trainers.corpora.utterance import EMOTIONS
 from trainers.errors import unknown
 from trainers.result import Result
@@ -48,7 +49,8 @@ class Verdict:
 class Comparison:
     """What a sweep came to. `rows` (complete), `unfinished` and `floors` are in the order of the plan.
 
-    `held_out`: tested languages that are no target. `notes`: what a reader must know, one line each.
+    `held_out`: tested languages that are no target. `notes`: what a reader must know, one line each. `sections`: what
+    the sweep shows below.
     """
 
     sweep: str
@@ -60,6 +62,7 @@ class Comparison:
     floors: tuple[Row, ...]
     verdict: Verdict | None
     notes: tuple[str, ...]
+    sections: tuple[Section, ...] = ()
 
 
 def compare(
@@ -169,7 +172,8 @@ def _test_notes(languages: Sequence[str], found: Sequence[Found], shared_speaker
     for language in languages:
         if language in shared_speakers:
             yield f"{language}: folds are not speaker-disjoint, test speakers are heard in training (transductive)"
-        results = [result for own in found for result in own.values() if language in result.test]
+        every = [result for own in found for result in own.values() if language in result.test]
+        results = [result for result in every if result.spec.target in (language, None)]
         yield from _size_note(language, [result.test[language] for result in results])
         yield from _class_note(language, results)
 

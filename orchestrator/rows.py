@@ -165,15 +165,16 @@ def _pooled(folds: Folds) -> Mean:
 
 def _tested(candidate: Candidate, found: Mapping[Place, Result], language: str) -> Folds:
     """A language's test scores by fold; none at all unless every cell that speaks of it is there."""
-    return _by_fold(_places_of(candidate, language), found, language)
+    return by_fold(_places_of(candidate, language), found, language)
 
 
 def _held_out(candidate: Candidate, found: Mapping[Place, Result], language: str) -> Folds:
     """Scores on speech that no target language trains on: every cell has its own."""
-    return _by_fold(list(candidate.cells), found, language)
+    return by_fold(list(candidate.cells), found, language)
 
 
-def _by_fold(places: Sequence[Place], found: Mapping[Place, Result], language: str) -> Folds:
+def by_fold(places: Sequence[Place], found: Mapping[Place, Result], language: str) -> Folds:
+    """Test scores of a language in the cells at these places, by their fold; nothing unless every one has them."""
     folds: dict[int, list[tuple[object, Score]]] = {}
     for target, fold, seed in places:
         result = found.get((target, fold, seed))

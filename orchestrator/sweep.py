@@ -47,7 +47,7 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         for name, question in search_spaces.questions():
             out.print(f"[bold]{name}[/bold]  {question}")
         return 0
-    sweep = search_spaces.load(asked.name)
+    sweep = search_spaces.load(asked.name).sampled(asked.samples)
     store = asked.store.expanduser().resolve()
     data = ground.data_root(asked.data, asked.protocol)
     places = Places(
@@ -61,7 +61,11 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     with preparing(out) as report:
         stood = ground.find(places, report)
     request = Request(
-        tuple(asked.languages), tuple(asked.folds), tuple(asked.seeds), asked.folds_by, arguments.settings(asked)
+        tuple(asked.languages),
+        tuple(asked.folds),
+        tuple(asked.seeds),
+        asked.folds_by or sweep.folds_by,
+        arguments.settings(asked),
     )
     planned = plan(asked.name, sweep, stood, request)
     ledger = Ledger(store)
@@ -122,7 +126,9 @@ def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: L
     if planned.stages:
         begin = [cell for cell in planned.cells if cell.stage]
         there = sum(stages.is_done(ledger.store, key) for key in planned.stages)
-        out.print(f"{_count(len(planned.stages), 'stage')} shared by {_count(len(begin), 'cell')}: {there} done")
+        alone = sum(len(planned.languages) if cell.spec.target is None else 1 for cell in begin)
+        shared = f"{_count(len(planned.stages), 'stage')} shared by {_count(len(begin), 'cell')}: {there} done"
+        out.print(f"{shared}; one for every configuration, language, fold and seed would be {alone}")
     if isinstance(spec.config, ByolConfig) and spec.config.tau_horizon == "paper" and training.steps <= 1000:
         out.print(
             f"note: unmatched τ at {training.steps} steps measures the target's lag; tau_horizon=matched rescales it"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.compare import Comparison
 from orchestrator.rows import MEASURES, Mean, Measures, Row
+from orchestrator.section import Section
 
 TITLE = "UAR, macro-F1 and accuracy in %, mean (sd) over folds"
 MEASURE_NAMES = {"uar": "UAR", "macro_f1": "F1", "accuracy": "acc"}
@@ -41,7 +42,18 @@ def render(comparison: Comparison) -> Group:
                 table.add_row(*line)
         table.add_section()
     reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
-    return Group(table, *(Text(f"· {line}") for line in (*reasons, *comparison.notes)))
+    lines = (Text(f"· {line}") for line in (*reasons, *comparison.notes))
+    return Group(table, *lines, *(part for section in comparison.sections for part in _section(section)))
+
+
+def _section(section: Section) -> Iterator[Table | Text]:
+    table = Table(title=section.title, box=box.SIMPLE_HEAD, title_justify="left")
+    for place, heading in enumerate(section.headings):
+        table.add_column(heading, justify="right" if place else "left")
+    for row in section.rows:
+        table.add_row(*(Text(word) for word in row))
+    yield from (Text(""), table)
+    yield from (Text(f"· {line}") for line in section.notes)
 
 
 def as_text(comparison: Comparison) -> str:
@@ -60,7 +72,14 @@ def as_markdown(comparison: Comparison) -> str:
     for label, part in zip(("", "incomplete: ", "floor: "), _parts(comparison), strict=True):
         lines += [_line([f"{label}{row.name}", percent(row.valid), *_flat(comparison, row)]) for row in part]
     reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
-    return "\n".join([*lines, "", *(f"- {line}" for line in (*reasons, *comparison.notes))]) + "\n"
+    below = [line for section in comparison.sections for line in _section_lines(section)]
+    return "\n".join([*lines, "", *(f"- {line}" for line in (*reasons, *comparison.notes)), *below]) + "\n"
+
+
+def _section_lines(section: Section) -> list[str]:
+    rows = [_line(row) for row in (section.headings, ["---"] * len(section.headings), *section.rows)]
+    notes = ["", *(f"- {line}" for line in section.notes)] if section.notes else []
+    return ["", f"**{section.title}**", "", *rows, *notes]
 
 
 def _parts(comparison: Comparison) -> tuple[Sequence[Row], ...]:

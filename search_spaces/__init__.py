@@ -4,7 +4,7 @@ source, the command and, once it was run, the result."""
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,15 @@ from trainers.errors import UserError, require, unknown
 from trainers.methods.configs import MethodConfig
 from trainers.settings import plain
 from trainers.spec import Training
+
+SHOWS = {
+    "matrix": "UAR of every pair of languages, trained on × tested on",
+    "stability": "spread over seeds and late in training, spikes of the loss",
+    "speakers": "how well unseen speakers are told apart, before and after adaptation",
+    "gender": "F1 of women and men, and whether it is back where it was",
+    "distance": "correlation of what is gained with linguistic distance",
+}
+"""What an answer may have below its table."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Sweep:
     `reference`: the configuration that others are compared with, by its values (its arm is named "arm"); a random
     search begins with it, beside its samples.
     `protocols`: those that it is asked under, the demo's first; the first real one is taken with data. `folds_by`: how
-    folds part unless the user says otherwise.
+    folds part unless the user says otherwise. `shows`: what the answer has below its table, of `SHOWS`.
     """
 
     question: str
@@ -50,11 +59,27 @@ class Sweep:
     samples: int = 16
     protocols: tuple[str, ...] = ("demo", "open", "gong2025")
     folds_by: str = "speaker"
+    shows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.config is None) == (not self.arms):
             raise UserError("a sweep needs either a config or arms")
         require(self.samples >= 1, "samples", self.samples, "at least 1")
+        for name in self.shows:
+            require(name in SHOWS, "shows", name, f"one of {', '.join(SHOWS)}")
+
+    def sampled(self, samples: int | None) -> "Sweep":
+        """The sweep with another number of samples (None: its own); UserError where it does not search randomly."""
+        if samples is None:
+            return self
+        if not self.is_random:
+            raise UserError(f"samples is {samples}; this sweep is a grid and has all of its points")
+        return replace(self, samples=samples)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether some axis is drawn from."""
+        return any(hasattr(space, "sample") for space in self.axes.values())
 
     def points(self) -> list[Point]:
         """Every point, in the order of arms and axes."""
@@ -67,20 +92,24 @@ class Sweep:
         for name in swept:
             if swept.count(name) > 1:
                 raise UserError(f"{name} is in two axes: {', '.join(map(repr, self.axes))}")
-        if any(hasattr(space, "sample") for space in self.axes.values()):
+        if self.is_random:
             drawn = [self._drawn(number) for number in range(self.samples)]
             return [dict(self.reference), *drawn] if self.reference else drawn
         columns = [[_named(axis, value) for value in _values(axis, space)] for axis, space in self.axes.items()]
         return [{name: value for part in point for name, value in part.items()} for point in product(*columns)]
 
     def _drawn(self, number: int) -> dict[str, Any]:
-        """Point `number` of a random search; more samples keep those that there were."""
+        """Point `number` of a random search, to four digits; more samples keep those that there were."""
         point: dict[str, Any] = {}
         for place, (axis, space) in enumerate(self.axes.items()):
             source = np.random.RandomState([number, place])
             value = space.sample(random_state=source) if hasattr(space, "sample") else _choice(axis, space, source)
-            point |= _named(axis, plain(value))
+            point |= _named(axis, _rounded(plain(value)))
         return point
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _choice(axis: str, space: Any, source: np.random.RandomState) -> Any:

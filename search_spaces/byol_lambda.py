@@ -16,4 +16,5 @@ SWEEP = Sweep(
     config=ByolConfig(),
     axes={"lambda_start, lambda_end": tune.grid_search([(0.8, 0.2), (0.2, 0.2), (0.5, 0.5), (0.8, 0.8), (0.0, 0.0)])},
     reference={"lambda_start": 0.0, "lambda_end": 0.0},
+    shows=("stability",),
 )

@@ -16,4 +16,5 @@ SWEEP = Sweep(
     config=ByolConfig(),
     axes={"tau": tune.grid_search([0.99, 0.996, 0.999])},
     reference={"tau": 0.996},
+    shows=("stability",),
 )

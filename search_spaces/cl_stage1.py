@@ -19,4 +19,5 @@ SWEEP = Sweep(
         "adapt_share, permuted_speakers": tune.grid_search([(0.0, False), (0.5, False), (1.0, False), (1.0, True)]),
     },
     reference={"adapt_share": 0.0, "permuted_speakers": False},
+    shows=("speakers",),
 )

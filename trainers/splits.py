@@ -57,14 +57,16 @@ class Split:
         return tuple(sorted(_joined(self.stage.values())))
 
     def stage_fingerprint(self, prepared: Prepared) -> str:
-        """Hash of every clip that the stage hears, of audio and labels."""
-        return clips_fingerprint(self.heard_by_stage, prepared) if self.stage else ""
+        """Hash of every clip that the stage hears, of audio and labels; "" where there is none."""
+        heard = [_all_facts(member, prepared) for member in self.heard_by_stage]
+        return hashlib.sha256(json.dumps(heard).encode()).hexdigest() if heard else ""
 
     def fingerprint(self, prepared: Prepared) -> str:
         """Hash of who is in which part and of every clip's audio and label."""
         digest = hashlib.sha256()
         for part, members in self._parts():
-            digest.update(json.dumps([part, [_facts(member, prepared) for member in members]]).encode())
+            told = _all_facts if part.startswith("stage/") else _facts
+            digest.update(json.dumps([part, [told(member, prepared) for member in members]]).encode())
         return digest.hexdigest()
 
     def _parts(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -74,14 +76,15 @@ class Split:
         return named
 
 
-def clips_fingerprint(ids: Sequence[str], prepared: Prepared) -> str:
-    """Hash of these clips' names, audio and labels, in their order."""
-    return hashlib.sha256(json.dumps([_facts(member, prepared) for member in ids]).encode()).hexdigest()
-
-
 def _facts(member: str, prepared: Prepared) -> list[str]:
     clip = prepared.utterances[prepared.index[member]]
     return [member, prepared.fingerprints[member], clip.emotion, clip.speaker, clip.gender]
+
+
+def _all_facts(member: str, prepared: Prepared) -> list[str]:
+    """What stages go by as well: they take turns by language, and by corpus and sentence they choose positives."""
+    clip = prepared.utterances[prepared.index[member]]
+    return [*_facts(member, prepared), clip.corpus, clip.language, clip.text]
 
 
 class Splits:
