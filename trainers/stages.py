@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,19 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trainers.audio.front_end import FrontEnd
-from trainers.errors import UserError
+from trainers.errors import UserError, require
 from trainers.methods.configs import has_stage, stage_settings
 from trainers.spec import CellSpec, Training
 
 CODE_VERSION = 1
-"""Raised by hand whenever the same stage would come out with other weights."""
+"""Raised by hand whenever the same stage would come out with other weights; then the versions of the methods that
+begin with it (`trainers.spec.CODE_VERSIONS`) are to be raised too, or their finished cells stay."""
 
-NOT_OF_A_STAGE = ("steps", "epoch_steps", "label_fraction")
+CHECKPOINT_STEPS = 100
+"""Steps between two checkpoints of a stage, and at most between two rows of its curve; the same for whoever asks."""
+
+NOT_OF_A_STAGE = ("steps", "epoch_steps", "label_fraction", "corpus_mix")
+"""Settings of the training that follows a stage alone."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,14 @@ class StageSpec:
 
 
 def stage_of(spec: CellSpec, fingerprint: str) -> StageSpec | None:
-    """The stage that a cell's training begins with; None where it has none. `fingerprint`: of what it hears."""
+    """The stage that a cell's training begins with; None where it has none. `fingerprint`: of what it hears.
+
+    UserError where the training may see few labels only and the stage would look at all.
+    """
     if not has_stage(spec.config):
         return None
+    share, sees_labels = spec.training.label_fraction, spec.config.STAGE == "emotions"
+    require(share == 1 or not sees_labels, "label_fraction", share, f"1 for {spec.method}, whose stage looks at all")
     own = {name: value for name, value in asdict(spec.training).items() if name not in NOT_OF_A_STAGE}
     return StageSpec(
         spec.config.STAGE,
@@ -72,8 +83,7 @@ def stage_steps(spec: CellSpec) -> int:
 
 def stage_training(spec: CellSpec) -> Training:
     """The settings that a stage is trained with: the cell's, for as many steps as the stage has."""
-    steps = stage_steps(spec)
-    return Training(**{**asdict(spec.training), "steps": steps, "epoch_steps": min(steps, spec.training.epoch_steps)})
+    return replace(spec.training, steps=stage_steps(spec), epoch_steps=CHECKPOINT_STEPS, label_fraction=1.0)
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ def read(store: Path, key: str) -> StageResult | None:
 def write(store: Path, spec: StageSpec, result: StageResult) -> None:
     """Keep a stage; of two writers of one stage the first wins. UserError where the store cannot be written."""
     folder = folder_of(store, spec.key())
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")  # two nodes may have one process number
     content = save({name: value.detach().cpu().contiguous() for name, value in result.weights.items()})
     told = {
         "spec": asdict(spec),
