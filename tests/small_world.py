@@ -16,7 +16,7 @@ from trainers.methods.byol import Byol
 from trainers.methods.configs import BaselineConfig, ByolConfig, MethodConfig
 from trainers.spec import CellSpec, Training
 from trainers.speech import Speech
-from trainers.splits import Split
+from trainers.split import Split
 
 FRONT_END = FrontEnd(length_s=0.5)
 

@@ -11,7 +11,7 @@ from trainers.building import Staged, Trained, build, build_stage
 from trainers.methods.configs import ClConfig, MethodConfig, method_of
 from trainers.spec import CellSpec, Training
 from trainers.speech import Speech
-from trainers.splits import Split
+from trainers.split import Split
 
 
 def spec(config: MethodConfig, **training: object) -> CellSpec:

@@ -22,7 +22,8 @@ from trainers.errors import UserError
 from trainers.methods.configs import BaselineConfig, ByolConfig, FloorConfig, MethodConfig
 from trainers.result import Result
 from trainers.spec import CellSpec, Training, code_version
-from trainers.splits import Split, Splits
+from trainers.split import Split
+from trainers.splits import Splits
 
 TARGET, FOLD = "demo-arda", 2
 BYOL = ByolConfig(projector_hidden=16, projection=8, views=1, passive_taus=(0.9,), tau_horizon="paper", tau=0.9)

@@ -50,7 +50,8 @@ from trainers.result import Result
 from trainers.scores import pwcca
 from trainers.spec import CellSpec, Training
 from trainers.speech import Speech
-from trainers.splits import Split, Splits
+from trainers.split import Split
+from trainers.splits import Splits
 
 TWO = PairwiseConfig(view_names=("layers", "mel"))
 SWEEPS = ("label_fraction", "pairwise_temperature", "pairwise_views", "pairwise_pretrain_data")

@@ -13,7 +13,8 @@ from trainers.corpora.scan import scan
 from trainers.errors import UserError
 from trainers.methods.configs import ByolConfig
 from trainers.protocols import PROTOCOLS, Protocol, protocol_named
-from trainers.splits import Split, Splits
+from trainers.split import Split
+from trainers.splits import Splits
 
 FOLDS = range(5)
 DEMO = PROTOCOLS["demo"]

@@ -29,7 +29,7 @@ from trainers.methods.views import Views
 from trainers.pooling import PooledEncoder, pooling
 from trainers.spec import CellSpec
 from trainers.speech import Speech
-from trainers.splits import Split
+from trainers.split import Split
 
 Trained = Baseline | Byol | PairwiseClassifier
 Staged = SpeakerContrast | EmotionContrast | ViewContrast

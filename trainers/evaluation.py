@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainers.result import Scores
 from trainers.scores import Score, score
 from trainers.speech import Speech
-from trainers.splits import Split
+from trainers.split import Split
 
 BATCH = 64
 

@@ -1,90 +1,22 @@
-"""What each fold of a cell may hear: who trains, who validates, who tests, and what a stage or BYOL hears beside."""
+"""All splits of a protocol over prepared corpora: who trains, who validates, who tests in each fold."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from trainers.corpora import CORPORA
 from trainers.corpora.folds import FOLDS, Fold, further_clips, high_resource_folds, low_resource_folds, within_folds
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError, unknown
-from trainers.methods.configs import (
-    ByolConfig,
-    ClConfig,
-    MethodConfig,
-    PairwiseConfig,
-    SupConConfig,
-    has_stage,
-    hears_low,
-)
+from trainers.hearing import stage_speech, unlabelled_speech
+from trainers.methods.configs import MethodConfig, hears_low
 from trainers.protocols import PROTOCOLS, Protocol
+from trainers.split import Split, joined, without_overlap
 
 FOLDS_BY = ("speaker", "speaker+sentence", "stratified", "random")
 STRATIFIABLE = ("urdu", "demo_arda", "demo_bela", "demo_cyra")
 """Corpora that `stratified` folds are for, having no even ones by speaker; all others are then dealt by speaker."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """What one cell hears, as utterance ids. Nothing of `valid` or `test` is in `labelled`, `unlabelled` or `stage`.
-
-    `labelled`: clips whose emotions are trained on. `unlabelled`: the target language's clips, by language, whose
-    labels are not looked at. `stage`: corpus -> clips that the cell's stage hears, by kind with or without their
-    emotions. `valid`: selector -> clips; the first one chooses. `test`: language (of a corpus that is only tested on:
-    the corpus's name) -> clips of this fold; within corpora those of every corpus, first of the one that is trained on.
-    `whole`: language -> all its clips, where the cell trains on none of them.
-    """
-
-    labelled: tuple[str, ...]
-    unlabelled: dict[str, tuple[str, ...]]
-    valid: dict[str, tuple[str, ...]]
-    test: dict[str, tuple[str, ...]]
-    whole: dict[str, tuple[str, ...]]
-    stage: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def selector(self) -> str:
-        """The validation part that chooses: "hrl", or "target" within a corpus."""
-        return next(iter(self.valid))
-
-    @property
-    def heard_by_stage(self) -> tuple[str, ...]:
-        """All clips of the stage, in the order of their names."""
-        return tuple(sorted(_joined(self.stage.values())))
-
-    def stage_fingerprint(self, prepared: Prepared) -> str:
-        """Hash of every clip that the stage hears, of audio and labels; "" where there is none."""
-        heard = [_all_facts(member, prepared) for member in self.heard_by_stage]
-        return hashlib.sha256(json.dumps(heard).encode()).hexdigest() if heard else ""
-
-    def fingerprint(self, prepared: Prepared) -> str:
-        """Hash of who is in which part and of every clip's audio and label."""
-        digest = hashlib.sha256()
-        for part, members in self._parts():
-            told = _all_facts if part.startswith("stage/") else _facts
-            digest.update(json.dumps([part, [told(member, prepared) for member in members]]).encode())
-        return digest.hexdigest()
-
-    def _parts(self) -> list[tuple[str, tuple[str, ...]]]:
-        named = [("labelled", self.labelled)]
-        for group in ("unlabelled", "stage", "valid", "test", "whole"):
-            named += [(f"{group}/{name}", ids) for name, ids in sorted(getattr(self, group).items())]
-        return named
-
-
-def _facts(member: str, prepared: Prepared) -> list[str]:
-    clip = prepared.utterances[prepared.index[member]]
-    return [member, prepared.fingerprints[member], clip.emotion, clip.speaker, clip.gender]
-
-
-def _all_facts(member: str, prepared: Prepared) -> list[str]:
-    """What stages go by as well: they take turns by language, and by corpus and sentence they choose positives."""
-    clip = prepared.utterances[prepared.index[member]]
-    return [*_facts(member, prepared), clip.corpus, clip.language, clip.text]
 
 
 class Splits:
@@ -179,7 +111,7 @@ class Splits:
         if not 0 <= fold < count:
             raise unknown("fold", fold, range(count))
         split = self._within_split(target, fold) if self.own else self._transfer_split(target, fold, config)
-        return _without_overlap(replace(split, stage=stage_speech(self, target, fold, config, split)), fold)
+        return without_overlap(replace(split, stage=stage_speech(self, target, fold, config, split)), fold)
 
     def _within_split(self, target: str | None, fold: int) -> Split:
         if target is None:
@@ -192,11 +124,11 @@ class Splits:
         high = [folds[fold] for folds in self.high.values()]
         tested = self.languages if target is None else (target,)
         others = [self.low[name][(fold + 1) % FOLDS].test for name in self.languages if name != target]
-        valid = {"hrl": _joined(part.valid for part in high)}
+        valid = {"hrl": joined(part.valid for part in high)}
         if target is not None and others:
-            valid["other-languages"] = _joined(others)
+            valid["other-languages"] = joined(others)
         return Split(
-            labelled=_joined(part.train for part in high),
+            labelled=joined(part.train for part in high),
             unlabelled=unlabelled_speech(self, target, fold, config),
             valid=valid,
             test={**{name: self.low[name][fold].test for name in tested}, **self._high_tests(fold), **self.held_out},
@@ -237,126 +169,6 @@ def _require_names_apart(protocol: Protocol, low: Sequence[str], language_of: Ma
             raise UserError(f"protocol {protocol.name} has two tests of the name {name!r}")
 
 
-def _joined(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(member for part in parts for member in part)
-
-
 def _train_part(clips: Sequence[Utterance]) -> tuple[str, ...]:
     """The clips of the official training part, or all where a corpus has none."""
     return tuple(clip.id for clip in clips if clip.split in ("", "train"))
-
-
-def _without_overlap(split: Split, fold: int) -> Split:
-    heard = {
-        "trained on": {*split.labelled, *_joined(split.unlabelled.values())},
-        "heard by the stage": set(split.heard_by_stage),
-    }
-    for group in ("valid", "test", "whole"):
-        for name, ids in getattr(split, group).items():
-            for how, clips in heard.items():
-                if shared := clips & set(ids):
-                    said = f"{len(shared)} clips of {group}/{name} in fold {fold} are {how} too, {min(shared)!r} first"
-                    raise UserError(said)
-    return split
-
-
-def unlabelled_speech(
-    splits: Splits, target: str | None, fold: int, config: MethodConfig
-) -> dict[str, tuple[str, ...]]:
-    """What BYOL hears of the target language, or of all of them, without labels; nothing for other methods."""
-    if not isinstance(config, ByolConfig) or config.supervised_only:
-        return {}
-    if config.unlabelled_on == "low":
-        return {name: _capped(folds[fold].train, config.unlabelled_cap) for name, folds in splits.low.items()}
-    if target is None:
-        return {}
-    if config.unlabelled_on == "target":
-        return {target: _capped(splits.low[target][fold].train, config.unlabelled_cap)}
-    spoken = _adaptation_in(splits, target)
-    matched = len(splits.low[target][fold].train) if config.unlabelled_on == "adaptation-matched" else 0
-    return {name: _capped(_capped(clips, matched), config.unlabelled_cap) for name, clips in spoken.items()}
-
-
-def _adaptation_in(splits: Splits, language: str) -> dict[str, tuple[str, ...]]:
-    """The adaptation corpora in a language; UserError where there is none."""
-    spoken = {name: clips for name, clips in splits.adaptation.items() if splits.language_of[name] == language}
-    if not spoken:
-        raise UserError(f"protocol {splits.protocol.name} has no adaptation corpus in {language}")
-    return spoken
-
-
-def stage_speech(
-    splits: Splits, target: str | None, fold: int, config: MethodConfig, split: Split
-) -> dict[str, tuple[str, ...]]:
-    """What the stage of a cell hears, by language or corpus; nothing where the training has no stage."""
-    if not has_stage(config):
-        return {}
-    if isinstance(config, ClConfig):
-        heard = _speakers_speech(splits, target, fold, config.adapt_on, split)
-        return {name: _of_few_speakers(clips, config.adapt_cap, splits.speakers) for name, clips in heard.items()}
-    if isinstance(config, SupConConfig):
-        return _emotional_speech(splits, target, fold, config, split)
-    assert isinstance(config, PairwiseConfig)
-    assert target is not None
-    return _viewed_speech(splits, target, fold, config.annotations, split)
-
-
-def _speakers_speech(
-    splits: Splits, target: str | None, fold: int, kind: str, split: Split
-) -> dict[str, tuple[str, ...]]:
-    if kind == "adaptation":
-        if not splits.adaptation:
-            name = splits.protocol.name
-            raise UserError(
-                f"protocol {name} has no adaptation corpora; adapt_on must be low, target, high or low+high"
-            )
-        return splits.adaptation
-    if kind == "adaptation-matched" and target:
-        enough = len(splits.low[target][fold].train)
-        spoken = _adaptation_in(splits, target)
-        return {name: _of_few_speakers(clips, enough, splits.speakers) for name, clips in spoken.items()}
-    chosen = (target,) if kind == "target" and target else splits.languages if kind in ("low", "low+high") else ()
-    low = {name: splits.low[name][fold].train for name in chosen}
-    return {**low, "high": split.labelled} if kind in ("high", "low+high") else low
-
-
-def _emotional_speech(
-    splits: Splits, target: str | None, fold: int, config: SupConConfig, split: Split
-) -> dict[str, tuple[str, ...]]:
-    """The labelled clips of a transfer; within corpora the training folds of the first `adapt_corpora`, with clips
-    of further emotions, which are negatives only."""
-    if target is None:
-        return {"high": split.labelled}
-    names = [target, *(name for name in splits.languages if name != target)]
-    chosen = names[: config.adapt_corpora or len(names)]
-    return {name: (*splits.own[name][fold % splits.folds(name)].train, *splits.further(name, fold)) for name in chosen}
-
-
-def _viewed_speech(
-    splits: Splits, target: str, fold: int, annotations: str, split: Split
-) -> dict[str, tuple[str, ...]]:
-    own = split.labelled if annotations in ("target", "both") else ()
-    other = splits.further(target, fold) if annotations in ("other", "both") else ()
-    if not own and not other:
-        raise UserError(f"annotations is {annotations!r}; {target} has no clips of other emotions")
-    return {target: (*own, *other)}
-
-
-def _capped(clips: Sequence[str], cap: int) -> tuple[str, ...]:
-    """At most `cap` clips (0: all), in an order that only their names decide."""
-    return _first(clips, cap, _digest)
-
-
-def _of_few_speakers(clips: Sequence[str], cap: int, speakers: Mapping[str, str]) -> tuple[str, ...]:
-    """The same, but whole speakers, the last one's clips cut off: a contrast of speakers needs several of each."""
-    return _first(clips, cap, lambda name: (_digest(speakers[name]), _digest(name)))
-
-
-def _first(clips: Sequence[str], cap: int, key: Callable[[str], Any]) -> tuple[str, ...]:
-    if not cap or len(clips) <= cap:
-        return tuple(clips)
-    return tuple(sorted(sorted(clips, key=key)[:cap]))
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()

@@ -1,0 +1,88 @@
+"""What one cell hears: its clips by the part that they play."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from trainers.corpora.prepared import Prepared
+from trainers.errors import UserError
+
+
+@dataclass(frozen=True)
+class Split:
+    """What one cell hears, as utterance ids. Nothing of `valid` or `test` is in `labelled`, `unlabelled` or `stage`.
+
+    `labelled`: clips whose emotions are trained on. `unlabelled`: the target language's clips, by language, whose
+    labels are not looked at. `stage`: corpus -> clips that the cell's stage hears, by kind with or without their
+    emotions. `valid`: selector -> clips; the first one chooses. `test`: language (of a corpus that is only tested on:
+    the corpus's name) -> clips of this fold; within corpora those of every corpus, first of the one that is trained on.
+    `whole`: language -> all its clips, where the cell trains on none of them.
+    """
+
+    labelled: tuple[str, ...]
+    unlabelled: dict[str, tuple[str, ...]]
+    valid: dict[str, tuple[str, ...]]
+    test: dict[str, tuple[str, ...]]
+    whole: dict[str, tuple[str, ...]]
+    stage: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def selector(self) -> str:
+        """The validation part that chooses: "hrl", or "target" within a corpus."""
+        return next(iter(self.valid))
+
+    @property
+    def heard_by_stage(self) -> tuple[str, ...]:
+        """All clips of the stage, in the order of their names."""
+        return tuple(sorted(joined(self.stage.values())))
+
+    def stage_fingerprint(self, prepared: Prepared) -> str:
+        """Hash of every clip that the stage hears, of audio and labels; "" where there is none."""
+        heard = [_all_facts(member, prepared) for member in self.heard_by_stage]
+        return hashlib.sha256(json.dumps(heard).encode()).hexdigest() if heard else ""
+
+    def fingerprint(self, prepared: Prepared) -> str:
+        """Hash of who is in which part and of every clip's audio and label."""
+        digest = hashlib.sha256()
+        for part, members in self._parts():
+            told = _all_facts if part.startswith("stage/") else _facts
+            digest.update(json.dumps([part, [told(member, prepared) for member in members]]).encode())
+        return digest.hexdigest()
+
+    def _parts(self) -> list[tuple[str, tuple[str, ...]]]:
+        named = [("labelled", self.labelled)]
+        for group in ("unlabelled", "stage", "valid", "test", "whole"):
+            named += [(f"{group}/{name}", ids) for name, ids in sorted(getattr(self, group).items())]
+        return named
+
+
+def _facts(member: str, prepared: Prepared) -> list[str]:
+    clip = prepared.utterances[prepared.index[member]]
+    return [member, prepared.fingerprints[member], clip.emotion, clip.speaker, clip.gender]
+
+
+def _all_facts(member: str, prepared: Prepared) -> list[str]:
+    """What stages go by as well: they take turns by language, and by corpus and sentence they choose positives."""
+    clip = prepared.utterances[prepared.index[member]]
+    return [*_facts(member, prepared), clip.corpus, clip.language, clip.text]
+
+
+def without_overlap(split: Split, fold: int) -> Split:
+    """The split itself; UserError where a clip that is scored is heard in training or by the stage."""
+    heard = {
+        "trained on": {*split.labelled, *joined(split.unlabelled.values())},
+        "heard by the stage": set(split.heard_by_stage),
+    }
+    for group in ("valid", "test", "whole"):
+        for name, ids in getattr(split, group).items():
+            for how, clips in heard.items():
+                if shared := clips & set(ids):
+                    said = f"{len(shared)} clips of {group}/{name} in fold {fold} are {how} too, {min(shared)!r} first"
+                    raise UserError(said)
+    return split
+
+
+def joined(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """All members of several parts."""
+    return tuple(member for part in parts for member in part)
