@@ -124,6 +124,8 @@ def _places(cells: Sequence[PlannedCell]) -> dict[tuple[str | None, int, int], s
 def tracker(answer: Answer) -> Tracker:
     """MLflow's mirror of this sweep; each configuration with all settings that its cells share."""
     settings = {one.name: answer.plan.of(one.number)[0].spec.settings() for one in answer.plan.configurations}
+    for one in answer.plan.configurations:  # the encoder is no setting of a cell
+        settings[one.name] |= {name: value for name, value in one.values.items() if name == "encoder"}
     shared = {"protocol": answer.ground.protocol.name, "folds_by": answer.plan.cells[0].spec.folds_by}
     description = f"{answer.sweep.question}\n\n`{answer.command}`\n\nprotocol {answer.ground.protocol.name}"
     uri = answer.tracking_uri or default_uri(answer.ledger.store)

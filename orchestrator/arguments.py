@@ -45,7 +45,8 @@ def _parser() -> Parser:
     what.add_argument(
         "--encoder",
         metavar="DIR_OR_NAME",
-        help="checkpoint of Whisper, HuBERT, WavLM or wav2vec 2.0 (default: openai/whisper-small.en)",
+        help="checkpoint of Whisper, HuBERT, WavLM or wav2vec 2.0 (default: openai/whisper-small.en); several, "
+        "separated by commas, for a sweep over encoders",
     )
     what.add_argument(
         "--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)"

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from search_spaces import Sweep
+from search_spaces import Sweep, called
 from trainers import encoders
 from trainers.corpora import CORPORA, demo
 from trainers.corpora.manifest import is_manifest
@@ -18,9 +18,18 @@ from trainers.protocols import PROTOCOLS, Protocol, own_protocol, protocol_named
 
 
 @dataclass(frozen=True)
+class FoundEncoder:
+    """Where a checkpoint lies, and what it holds."""
+
+    folder: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Ground:
     """Protocol, prepared corpora and encoder, with the places where slots find them.
 
+    `encoders`: by what they are called, where the sweep is asked of several; the encoder of the fields is their first.
     `precision`: what cells compute in unless the user says otherwise: bf16 where this machine has CUDA. It is settled
     before any key is made, so that one sweep never mixes two.
     """
@@ -30,6 +39,11 @@ class Ground:
     encoder_folder: Path
     encoder_fingerprint: str
     precision: str = "fp32"
+    encoders: Mapping[str, FoundEncoder] = field(default_factory=dict)
+
+    def encoder(self, name: str) -> FoundEncoder:
+        """The encoder that is called so; "" is the only one."""
+        return self.encoders[name] if name else FoundEncoder(self.encoder_folder, self.encoder_fingerprint)
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Places:
     protocol: str
     languages: tuple[str, ...] = ()
     max_bad: int = 0
+    encoders: tuple[str, ...] = ()
 
 
 def find(places: Places, report: Callable[[str], None]) -> Ground:
@@ -55,10 +70,31 @@ def find(places: Places, report: Callable[[str], None]) -> Ground:
         )
     assert places.data is not None
     corpora = _corpora(protocol, places.data, places.languages)
-    folder = encoders.locate(places.encoder or DEFAULT_ENCODER)
-    fingerprint = encoders.fingerprint(folder)
+    several = {} if protocol.is_demo else _found(places.encoders)
+    first = next(iter(several.values()), None) or _one(places.encoder or DEFAULT_ENCODER)
     prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report)
-    return Ground(protocol, prepared, folder, fingerprint, "bf16" if torch.cuda.is_available() else "fp32")
+    precision = "bf16" if torch.cuda.is_available() else "fp32"
+    return Ground(protocol, prepared, first.folder, first.fingerprint, precision, several)
+
+
+def _found(names: Sequence[str]) -> dict[str, FoundEncoder]:
+    found: dict[str, FoundEncoder] = {}
+    for name in names:
+        if called(name) in found:
+            raise UserError(f"two encoders are called {called(name)}; a table could not tell them apart")
+        found[called(name)] = _one(name)
+    return found
+
+
+def _one(name: str) -> FoundEncoder:
+    folder = encoders.locate(name)
+    return FoundEncoder(folder, encoders.fingerprint(folder))
+
+
+def encoders_of(sweep: Sweep, asked: str | None) -> tuple[str, ...]:
+    """The encoders of a sweep over several: the user's, separated by commas, else its own; nothing for other sweeps."""
+    named = tuple(name.strip() for name in (asked or "").split(",") if name.strip())
+    return (named or sweep.encoders) if sweep.encoders else ()
 
 
 def _demo(places: Places, report: Callable[[str], None]) -> Places:

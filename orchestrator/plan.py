@@ -92,7 +92,7 @@ def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
     languages = _chosen("language", request.languages, splits.languages)
     folds = _chosen("fold", request.folds, tuple(range(max(splits.folds(language) for language in languages))))
     seeds = tuple(dict.fromkeys(request.seeds or sweep.seeds))
-    points = sweep.points()
+    points = sweep.points(ground.encoders)
     configurations = tuple(_configuration(number, point) for number, point in enumerate(points))
     _require_known(points, sweep, request.settings)
     draft = Draft(ground, request, splits)
@@ -119,10 +119,10 @@ def _chosen(kind: str, asked: tuple[Any, ...], there_are: tuple[Any, ...]) -> tu
 
 
 def _configuration(number: int, point: Point) -> Configuration:
-    named = [point.arm, *(f"{setting}={_short(value)}" for setting, value in point.values.items())]
+    encoder = f"encoder={point.encoder}" if point.encoder else ""
+    named = [encoder, point.arm, *(f"{setting}={_short(value)}" for setting, value in point.values.items())]
     name = " ".join(part for part in named if part)
-    arm = {"arm": point.arm} if point.arm else {}
-    return Configuration(number, name or method_of(point.config), {**arm, **point.values})
+    return Configuration(number, name or method_of(point.config), point.named())
 
 
 def _short(value: Any) -> str:
@@ -189,7 +189,7 @@ class Draft:
             front_end=protocol.front_end,
             protocol=protocol.name,
             folds_by=self.request.folds_by,
-            encoder_fingerprint=self.ground.encoder_fingerprint,
+            encoder_fingerprint=self.ground.encoder(point.encoder).fingerprint,
         )
         named = {**protocol.settings, "precision": self.ground.precision, **self.request.settings}
         known = template.settings()

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orchestrator.answer import Answer
@@ -24,7 +25,7 @@ def run_missing(answer: Answer, tracker: Tracker, slots: int | None) -> Outcome:
         outcome = run(
             _cells(answer),
             [dict(configuration.values) for configuration in answer.plan.configurations],
-            CellWork(answer.ground.prepared.paths, answer.ground.encoder_folder, answer.ledger.store, answer.selector),
+            CellWork(answer.ground.prepared.paths, _encoders(answer), answer.ledger.store, answer.selector),
             scratch=answer.ledger.store / "ray",
             slots=slots,
             known=lambda: _known(answer),
@@ -80,6 +81,12 @@ class Mirror:
         result = self.answer.ledger.read(key)
         if configuration is not None and result is not None:
             self.tracker.log(result, configuration.name)
+
+
+def _encoders(answer: Answer) -> dict[str, Path]:
+    """Fingerprint of each encoder that the cells take -> where it lies."""
+    ground = answer.ground
+    return {found.fingerprint: found.folder for found in map(ground.encoder, ground.encoders or ("",))}
 
 
 def _cells(answer: Answer) -> list[Cell]:

@@ -57,6 +57,7 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         ground.protocol_of(sweep, asked.protocol, data, arguments.roles(asked)),
         tuple(asked.languages),
         asked.max_bad,
+        ground.encoders_of(sweep, asked.encoder),
     )
     with preparing(out) as report:
         stood = ground.find(places, report)

@@ -1,7 +1,7 @@
 """What a slot does with a cell: run it, put the result into the ledger, tell the board its validation scores."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,13 @@ Work = Callable[[dict[str, Any], Callable[[int, int, str], None], Callable[[], b
 
 @dataclass(frozen=True)
 class CellWork:
-    """Made by the driver, called once in each slot's process: it opens corpora, encoder and ledger and keeps them."""
+    """Made by the driver, called once in each slot's process: it opens corpora, encoders and ledger and keeps them.
+
+    `encoder_folders`: fingerprint -> where that encoder lies.
+    """
 
     prepared: tuple[Path, ...]
-    encoder_folder: Path
+    encoder_folders: Mapping[str, Path]
     store: Path
     select_on: str
 
@@ -26,22 +29,27 @@ class CellWork:
         from trainers import cell
         from trainers.corpora.prepared import open_prepared
 
-        workspace = cell.Workspace(open_prepared(self.prepared), self.encoder_folder, self.store)
+        first, *others = self.encoder_folders.items()
+        workspaces = {first[0]: cell.Workspace(open_prepared(self.prepared), first[1], self.store)}
+        for fingerprint, folder in others:
+            workspaces[fingerprint] = workspaces[first[0]].with_encoder(folder)
         ledger = Ledger(self.store)
 
         def work(
             payload: dict[str, Any], report: Callable[[int, int, str], None], stopped: Callable[[], bool]
         ) -> dict[str, Any]:
             if "stage_of" in payload:
-                started = time.perf_counter()
-                cell.run_stage(CellSpec.from_dict(payload["stage_of"]), workspace, progress=report, stopped=stopped)
+                started, spec = time.perf_counter(), CellSpec.from_dict(payload["stage_of"])
+                place = workspaces[spec.encoder_fingerprint]
+                cell.run_stage(spec, place, progress=report, stopped=stopped)
                 return {"valid_uar": float("nan"), "seconds": time.perf_counter() - started}
             spec = CellSpec.from_dict(payload)
+            place = workspaces[spec.encoder_fingerprint]
             result = ledger.read(spec.key())
             if result is None:
-                result = cell.run(spec, workspace, progress=report, stopped=stopped)
+                result = cell.run(spec, place, progress=report, stopped=stopped)
                 ledger.write(result)
-                cell.forget_checkpoint(spec, workspace)
+                cell.forget_checkpoint(spec, place)
             return summary(result, self.select_on)
 
         return work

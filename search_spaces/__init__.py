@@ -3,9 +3,10 @@ source, the command and, once it was run, the result."""
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 
@@ -28,11 +29,20 @@ SHOWS = {
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a search space: its arm ("" where there is only one), that arm's config, and the swept settings."""
+    """One point of a search space: its arm ("" where there is only one), that arm's config, and the swept settings.
+
+    `encoder`: what its encoder is called; "" where the sweep has only one.
+    """
 
     arm: str
     config: MethodConfig
     values: Mapping[str, Any]
+    encoder: str = ""
+
+    def named(self) -> dict[str, Any]:
+        """All by which it differs from others, as a sweep's `reference` has it."""
+        places = {"encoder": self.encoder, "arm": self.arm}
+        return {**{name: value for name, value in places.items() if value}, **self.values}
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,8 @@ class Sweep:
     `reference`: the configuration that others are compared with, by its values (its arm is named "arm"); a random
     search begins with it, beside its samples.
     `protocols`: those that it is asked under, the demo's first; the first real one is taken with data. `folds_by`: how
-    folds part unless the user says otherwise. `shows`: what the answer has below its table, of `SHOWS`.
+    folds part unless the user says otherwise. `encoders`: checkpoints that it is asked of, one after the other, unless
+    the user names others; the demo has only its own. `shows`: what the answer has below its table, of `SHOWS`.
     """
 
     question: str
@@ -59,6 +70,7 @@ class Sweep:
     samples: int = 16
     protocols: tuple[str, ...] = ("demo", "open", "gong2025")
     folds_by: str = "speaker"
+    encoders: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,10 +93,11 @@ class Sweep:
         """Whether some axis is drawn from."""
         return any(hasattr(space, "sample") for space in self.axes.values())
 
-    def points(self) -> list[Point]:
-        """Every point, in the order of arms and axes."""
+    def points(self, encoders: Iterable[str] = ()) -> list[Point]:
+        """Every point, in the order of encoders (by what they are called), arms and axes."""
         arms = {"": self.config} if self.config else dict(self.arms)
-        return [Point(arm, config, values) for arm, config in arms.items() for values in self.grid()]
+        places = product(tuple(encoders) or ("",), arms.items(), self.grid())
+        return [Point(arm, config, values, encoder) for encoder, (arm, config), values in places]
 
     def grid(self) -> list[dict[str, Any]]:
         """Every point of the axes as {setting: value}, in their order."""
@@ -110,6 +123,11 @@ class Sweep:
 
 def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def called(encoder: str) -> str:
+    """What a checkpoint is called in tables: the last part of its path or name."""
+    return PurePath(encoder).name
 
 
 def _choice(axis: str, space: Any, source: np.random.RandomState) -> Any:

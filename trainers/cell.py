@@ -29,7 +29,8 @@ from trainers.protocols import Protocol, protocol_named
 from trainers.result import Result
 from trainers.spec import CellSpec, code_version
 from trainers.speech import Speech
-from trainers.splits import Split, Splits
+from trainers.split import Split
+from trainers.splits import Splits
 from trainers.stages import StageResult, stage_of, stage_training
 
 __all__ = ["Stopped", "Workspace", "run", "run_stage"]
@@ -47,6 +48,10 @@ class Workspace:
     _splits: dict[tuple[str, str], Splits] = field(default_factory=dict)
     _embedders: dict[FrontEnd, floors.Embedder] = field(default_factory=dict)
 
+    def with_encoder(self, folder: Path) -> "Workspace":
+        """The same corpora, heard once for both, beside another encoder."""
+        return replace(self, encoder_folder=folder, _embedders={})
+
     @cached_property
     def encoder_fingerprint(self) -> str:
         return encoders.fingerprint(self.encoder_folder)
@@ -62,7 +67,8 @@ class Workspace:
     def speech(self, front_end: FrontEnd) -> Speech:
         """The corpora through this front end; one front end at a time is kept."""
         if front_end not in self._speech:
-            self._speech = {front_end: Speech(self.prepared, front_end, self.device)}
+            self._speech.clear()
+            self._speech[front_end] = Speech(self.prepared, front_end, self.device)
         return self._speech[front_end]
 
     def describe(self, floor: str, front_end: FrontEnd) -> floors.Describe:
