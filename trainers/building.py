@@ -26,7 +26,7 @@ from trainers.methods.pairwise import ClipBatches, PairwiseClassifier, ViewContr
 from trainers.methods.supcon import EmotionContrast
 from trainers.methods.view_inputs import ViewInputs, inputs_of
 from trainers.methods.views import Views
-from trainers.pooling import PooledEncoder, pooling
+from trainers.pooling import PooledEncoder, pooled
 from trainers.spec import CellSpec
 from trainers.speech import Speech
 from trainers.split import Split
@@ -82,7 +82,6 @@ def build_stage(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Modul
     encoder = _encoder(spec, speech, backbone, None)
     match spec.config:
         case ClConfig():
-            assert not isinstance(encoder, PooledEncoder)
             batches = _speaker_batches(spec.config, numbers, speech, spec.training.batch_size, spec.seed)
             return SpeakerContrast(spec.config, encoder, speech, batches, spec.seed).to(speech.device)
         case SupConConfig():
@@ -123,8 +122,7 @@ def _encoder(
 ) -> Encoder | PooledEncoder:
     bf16 = spec.training.precision == "bf16"
     encoder = encoder_of(backbone, speech.frames, bf16=bf16, trainable_layers=trainable_layers)
-    kind = getattr(spec.config, "pooling", "mean")
-    return encoder if kind == "mean" else PooledEncoder(encoder, pooling(kind, encoder.dimensions))
+    return pooled(encoder, getattr(spec.config, "pooling", "mean"))
 
 
 def _speaker_batches(config: ClConfig, numbers: Tensor, speech: Speech, batch_size: int, seed: int) -> SpeakerBatches:

@@ -89,3 +89,13 @@ class PooledEncoder(nn.Module):
         mask = sounding(heard, states.shape[1]) if isinstance(self.pool, SoundingPooling) else None
         pooled: Tensor = self.pool(states, mask)
         return pooled
+
+
+def pooled(encoder: Encoder, kind: str) -> Encoder | PooledEncoder:
+    """An encoder with this pooling: itself for the mean, which it takes anyway; UserError for an unknown one."""
+    return encoder if kind == "mean" else PooledEncoder(encoder, pooling(kind, encoder.dimensions))
+
+
+def parts(encoder: Encoder | PooledEncoder) -> tuple[nn.Module, list[nn.Module]]:
+    """What trains at an encoder's learning rate, and at the head's: the pooling, where there is one."""
+    return (encoder.encoder, [encoder.pool]) if isinstance(encoder, PooledEncoder) else (encoder, [])

@@ -14,7 +14,7 @@ from trainers.encoders import Encoder, Head
 from trainers.losses import cross_entropy
 from trainers.methods.adversary import SentenceAdversary
 from trainers.methods.configs import BaselineConfig
-from trainers.pooling import PooledEncoder
+from trainers.pooling import PooledEncoder, parts
 from trainers.speech import Speech
 
 
@@ -72,9 +72,8 @@ class Baseline(nn.Module):
     def learning_rates(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """The modules that train at the encoder's rate and those at the head's."""
         heads = [self.head, self.adversary] if self.adversary else [self.head]
-        if isinstance(self.online, PooledEncoder):
-            return [self.online.encoder], [self.online.pool, *heads]
-        return [self.online], list(heads)
+        encoder, pool = parts(self.online)
+        return [encoder], [*pool, *heads]
 
     def hear(self, numbers: Tensor) -> Tensor:
         """The clips as validation and test hear them: without augmentation."""

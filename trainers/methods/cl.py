@@ -9,6 +9,7 @@ from trainers.batches import SpeakerBatches
 from trainers.encoders import Encoder
 from trainers.losses import nt_xent, pair_counts
 from trainers.methods.configs import ClConfig
+from trainers.pooling import PooledEncoder, parts
 from trainers.speech import Speech
 
 
@@ -22,7 +23,9 @@ def projection_head(inputs: int, outputs: int) -> nn.Module:
 class SpeakerContrast(nn.Module):
     """Each clip clean and augmented; two views of one speaker attract, of two speakers repel (eq. 1)."""
 
-    def __init__(self, config: ClConfig, encoder: Encoder, speech: Speech, batches: SpeakerBatches, seed: int) -> None:
+    def __init__(
+        self, config: ClConfig, encoder: Encoder | PooledEncoder, speech: Speech, batches: SpeakerBatches, seed: int
+    ) -> None:
         super().__init__()
         self.config, self.speech, self.batches = config, speech, batches
         self.augmentation = Augmentation(speech, encoder.hears, config.augmentations, config.adapt_strength, seed)
@@ -43,10 +46,11 @@ class SpeakerContrast(nn.Module):
 
     def learning_rates(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """The modules that train at the encoder's rate and those at the head's."""
-        return [self.online], [self.projection]
+        encoder, pool = parts(self.online)
+        return [encoder], [*pool, self.projection]
 
     def product(self) -> nn.Module:
-        """What the stage leaves behind: the encoder."""
+        """What the stage leaves behind: the encoder, with its pooling."""
         return self.online
 
     def facts(self, steps: int) -> dict[str, float]:

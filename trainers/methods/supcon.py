@@ -18,7 +18,7 @@ from trainers.losses import info_nce, pair_counts, sup_con
 from trainers.margin_losses import cosface, cosine_pairs, cosine_triplets
 from trainers.methods.cl import projection_head
 from trainers.methods.configs import SupConConfig
-from trainers.pooling import PooledEncoder
+from trainers.pooling import PooledEncoder, parts
 from trainers.speech import Speech
 
 
@@ -87,9 +87,8 @@ class EmotionContrast(nn.Module):
 
     def learning_rates(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """The modules that train at the encoder's rate and those at the head's."""
-        if isinstance(self.online, PooledEncoder):
-            return [self.online.encoder], [self.online.pool, self.projection, self.classes]
-        return [self.online], [self.projection, self.classes]
+        encoder, pool = parts(self.online)
+        return [encoder], [*pool, self.projection, self.classes]
 
     def product(self) -> nn.Module:
         """What the stage leaves behind: the encoder, with its pooling."""
