@@ -85,6 +85,7 @@ def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
         if asked.fresh:
             keys = [cell.key for cell in answer.plan.cells + answer.plan.floors]
             moved = answer.ledger.set_aside(keys)
+            stages.set_aside(answer.ledger.store, answer.plan.stages)
             mirror.forget(keys)
             out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
         outcome = run_missing(answer, mirror, asked.slots)

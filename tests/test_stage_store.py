@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainers.audio.front_end import FrontEnd
-from trainers.stages import StageResult, StageSpec, folder_of, is_done, read, write
+from trainers.stages import StageResult, StageSpec, folder_of, is_done, read, set_aside, write
 
 SPEC = StageSpec("speakers", {"temperature": 0.07, "augmentations": ("gain",)}, 4, FrontEnd(), "e", "d", 0)
 OTHER = StageSpec("speakers", {"temperature": 0.2}, 4, FrontEnd(), "e", "d", 0)
@@ -145,3 +145,17 @@ def test_a_second_result_of_the_same_stage_leaves_the_first_as_it_is(tmp_path: P
     write(tmp_path, SPEC, RESULT)
     write(tmp_path, SPEC, StageResult({"edge": torch.zeros(1)}, {}, []))
     assert is_what_was_written(read(tmp_path, SPEC.key()))
+
+
+def test_stages_set_aside_make_room_and_nothing_of_them_is_lost(tmp_path: Path) -> None:
+    for spec in (SPEC, OTHER):
+        write(tmp_path, spec, RESULT)
+    half_trained = tmp_path / "checkpoints" / SPEC.key() / "last.pt"
+    half_trained.parent.mkdir(parents=True)
+    half_trained.touch()
+    set_aside(tmp_path, [SPEC.key(), "f" * 64])
+    assert not is_done(tmp_path, SPEC.key())
+    assert not half_trained.exists()
+    assert is_what_was_written(read(tmp_path, OTHER.key()))
+    aside = folder_of(tmp_path, SPEC.key()).with_name(f"{SPEC.key()}.aside-1")
+    assert (aside / "weights.safetensors").is_file()

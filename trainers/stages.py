@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -118,8 +118,16 @@ def read(store: Path, key: str) -> StageResult | None:
         return StageResult(load(content), told["facts"], told["history"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"stage {folder} is damaged and set aside: {error}", stacklevel=2)
-        _set_aside(folder)
+        _set_aside(folder, "damaged")
         return None
+
+
+def set_aside(store: Path, keys: Iterable[str]) -> None:
+    """Rename these stages, as far as they are there, so that they are computed anew; half-trained ones are dropped."""
+    for key in keys:
+        shutil.rmtree(store / "checkpoints" / key, ignore_errors=True)
+        if folder_of(store, key).is_dir():
+            _set_aside(folder_of(store, key), "aside")
 
 
 def write(store: Path, spec: StageSpec, result: StageResult) -> None:
@@ -150,9 +158,9 @@ def write(store: Path, spec: StageSpec, result: StageResult) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _set_aside(folder: Path) -> None:
+def _set_aside(folder: Path, why: str) -> None:
     number = 1
-    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+    while (aside := folder.with_name(f"{folder.name}.{why}-{number}")).exists():
         number += 1
     with suppress(OSError):  # another process was quicker
         folder.rename(aside)
