@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainers.errors import UserError
+from trainers.errors import UserError, unknown
 from trainers.methods.configs import ByolConfig, ClConfig, MethodConfig, PairwiseConfig, SupConConfig, has_stage
 from trainers.split import Split
 
@@ -63,6 +63,8 @@ def _speakers_speech(
                 f"protocol {name} has no adaptation corpora; adapt_on must be low, target, high or low+high"
             )
         return splits.adaptation
+    if kind in ("target", "adaptation-matched") and target is None:
+        raise unknown("language", "none", splits.languages)
     if kind == "adaptation-matched" and target:
         enough = len(splits.low[target][fold].train)
         spoken = _adaptation_in(splits, target)

@@ -68,11 +68,11 @@ def _all_facts(member: str, prepared: Prepared) -> list[str]:
     return [*_facts(member, prepared), clip.corpus, clip.language, clip.text]
 
 
-def without_overlap(split: Split, fold: int) -> Split:
-    """The split itself; UserError where a clip that is scored is heard in training or by the stage."""
+def without_overlap(split: Split, fold: int, stage: str) -> Split:
+    """The split itself; UserError where a clip that is scored is heard in training, or by its stage of this kind."""
     heard = {
         "trained on": {*split.labelled, *joined(split.unlabelled.values())},
-        "heard by the stage": set(split.heard_by_stage),
+        f"heard by the stage {stage!r}": set(split.heard_by_stage),
     }
     for group in ("valid", "test", "whole"):
         for name, ids in getattr(split, group).items():

@@ -111,7 +111,8 @@ class Splits:
         if not 0 <= fold < count:
             raise unknown("fold", fold, range(count))
         split = self._within_split(target, fold) if self.own else self._transfer_split(target, fold, config)
-        return without_overlap(replace(split, stage=stage_speech(self, target, fold, config, split)), fold)
+        staged = replace(split, stage=stage_speech(self, target, fold, config, split))
+        return without_overlap(staged, fold, config.STAGE)
 
     def _within_split(self, target: str | None, fold: int) -> Split:
         if target is None:
