@@ -20,8 +20,15 @@ CODE_VERSIONS = {"nuisance_only": 2, "baseline": 2}
 """Versions of methods that changed alone, so that the others' results stay valid."""
 
 
-GAINED = {"class_weights": "none", "text": "none", "text_weight": 0.1}
-"""Settings that methods gained, with the value that means what was before: with it a cell keeps its key."""
+GAINED = {
+    "class_weights": "none",
+    "text": "none",
+    "text_weight": 0.1,
+    "clean_view": False,
+    "sources": "halves",
+    "corpus_mix": "pooled",
+}
+"""Settings gained since, with the value that means what was before: with it a cell keeps its key."""
 
 
 def code_version(method: str) -> int:
@@ -122,8 +129,9 @@ class CellSpec:
     def key(self) -> str:
         """64 hex digits: the SHA-256 of the spec's canonical JSON."""
         values = self.as_dict()
-        config = values["config"].items()
-        values["config"] = {name: value for name, value in config if name not in GAINED or value != GAINED[name]}
+        for part in ("config", "training"):
+            own = values[part].items()
+            values[part] = {name: value for name, value in own if name not in GAINED or value != GAINED[name]}
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
