@@ -14,11 +14,11 @@ from trainers.speech import Speech
 from trainers.split import Split
 
 
-def spec(config: MethodConfig, **training: object) -> CellSpec:
+def spec(config: MethodConfig, seed: int = 0, **training: object) -> CellSpec:
     """A cell of 12 steps in batches of 8."""
     asked = {"steps": 12, "epoch_steps": 4, "batch_size": 8, "encoder_lr": 1e-3, "warmup_steps": 2, **training}
     method = method_of(config)
-    return CellSpec(method, config, Training(**asked), FRONT_END, "demo", "speaker", "away", 0, 0, "e", "d")
+    return CellSpec(method, config, Training(**asked), FRONT_END, "demo", "speaker", "away", 0, seed, "e", "d")
 
 
 def split(prepared: Tones, config: MethodConfig) -> Split:
@@ -33,13 +33,11 @@ def speech(prepared: Tones | None = None) -> Speech:
     return Speech(prepared or Tones(), FRONT_END, torch.device("cpu"))
 
 
-def stage(config: MethodConfig, backbone: nn.Module | None = None, **training: object) -> Staged:
-    heard = speech()
-    return build_stage(
-        spec(config, **training), split(heard.prepared, config), heard, backbone or small_world.whisper()
-    )
+def stage(config: MethodConfig, backbone: nn.Module | None = None, seed: int = 0, **training: object) -> Staged:
+    heard, asked = speech(), spec(config, seed, **training)
+    return build_stage(asked, split(heard.prepared, config), heard, backbone or small_world.whisper())
 
 
-def method(config: MethodConfig, backbone: nn.Module | None = None, **training: object) -> Trained:
-    heard = speech()
-    return build(spec(config, **training), split(heard.prepared, config), heard, backbone or small_world.whisper())
+def method(config: MethodConfig, backbone: nn.Module | None = None, seed: int = 0, **training: object) -> Trained:
+    heard, asked = speech(), spec(config, seed, **training)
+    return build(asked, split(heard.prepared, config), heard, backbone or small_world.whisper())

@@ -1,6 +1,7 @@
 """Which clips a step trains on: balance, distinct clips, halves, and nothing but (seed, step) decides."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers.batches import Balanced, TwoSources, distinct
+from trainers.batches import Balanced, TwoSources, distinct, fraction
 from trainers.corpora.utterance import EMOTIONS
 from trainers.errors import UserError
 
@@ -123,3 +124,23 @@ def test_a_batch_of_either_source_is_of_one_source_alone_and_both_come() -> None
     assert all(high or batch <= set(LOW.tolist()) for high, batch in zip(from_high, drawn, strict=True))
     assert {len(batch) for batch in drawn} == {32}
     assert 8 < sum(from_high) < 32
+
+
+# --- few labels
+
+
+@given(st.integers(1, 100), st.lists(st.integers(1, 300), min_size=1, max_size=5))
+def test_of_each_label_a_whole_percentage_is_kept_and_at_least_one(percent: int, sizes: list[int]) -> None:
+    labels = torch.tensor([label for label, size in enumerate(sizes) for _ in range(size)])
+    kept = fraction(torch.arange(len(labels)) + 7, labels, percent / 100)
+    counts = Counter(labels[kept - 7].tolist())
+    assert counts == {label: max(1, percent * size // 100) for label, size in enumerate(sizes)}
+    assert kept.tolist() == sorted(set(kept.tolist()))
+
+
+def test_the_clips_of_a_smaller_share_are_among_those_of_a_larger_one_and_always_the_same() -> None:
+    kept = [set(fraction(NUMBERS, LABELS, share).tolist()) for share in (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)]
+    assert all(fewer < more for fewer, more in pairwise(kept))
+    assert torch.equal(fraction(NUMBERS, LABELS, 1.0), NUMBERS)
+    torch.manual_seed(5)
+    assert set(fraction(NUMBERS, LABELS, 0.1).tolist()) == kept[2]

@@ -27,7 +27,7 @@ def fraction(numbers: Tensor, labels: Tensor, share: float) -> Tensor:
     for label in labels.unique():
         own = (labels == label).nonzero().flatten()
         shuffled = own[torch.randperm(len(own), generator=generator(0, "label fraction", int(label)))]
-        kept.append(shuffled[: max(1, int(share * len(own)))])
+        kept.append(shuffled[: max(1, int(share * len(own) + 1e-9))])  # .29 · 100 is 28.999999999999996
     return numbers[torch.cat(kept).sort().values]
 
 
