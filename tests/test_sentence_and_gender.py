@@ -89,8 +89,8 @@ def contrast(prepared: Tones) -> EmotionContrast:
 def test_positives_of_another_text_never_say_the_same_sentence() -> None:
     prepared = telling(Tones())
     method = contrast(prepared)
-    numbers, _, corpora = method.batches.draw(0)
-    allowed = method._allowed(numbers, corpora.repeat(2))
+    numbers, emotions, corpora = method.batches.draw(0)
+    allowed = method.allowed(numbers, emotions.repeat(2), corpora.repeat(2))
     assert allowed is not None
     clips = [prepared.utterances[number] for number in numbers.tolist()] * 2
     texts = [(clip.language, clip.text) for clip in clips]  # s0 of another language is another sentence

@@ -12,6 +12,7 @@ from trainers import ranks
 from trainers.audio.draws import generator
 from trainers.augmenting import Augmentation
 from trainers.batches import EmotionBatches
+from trainers.corpora.utterance import EMOTIONS
 from trainers.encoders import Encoder
 from trainers.errors import UserError
 from trainers.losses import info_nce, pair_counts, sup_con
@@ -37,7 +38,7 @@ class EmotionContrast(nn.Module):
         self.augmentation = Augmentation(speech, encoder.hears, config.augmentations, config.adapt_strength, seed)
         self.online = encoder
         self.projection = projection_head(encoder.dimensions, config.adapt_projection)
-        self.classes = nn.Linear(encoder.dimensions, len(batches.emotions), bias=False)
+        self.classes = nn.Linear(encoder.dimensions, len(EMOTIONS), bias=False)
         if config.positives == "other-text":
             self.texts = _texts(speech, list(batches.known))
 
@@ -47,16 +48,24 @@ class EmotionContrast(nn.Module):
         views = torch.cat([self.augmentation.view(numbers, step, view) for view in range(2)])
         embedded = ranks.embedded(self.online, views)
         labels, corpora = (each.repeat(2).to(embedded.device) for each in (emotions, corpora))
-        allowed = self._allowed(numbers, corpora)
+        allowed = self.allowed(numbers, labels, corpora)
         contrast = self._contrast(self.projection(embedded), labels, allowed, step)
         if not self.config.margin_weight:
             return {"total": contrast, "contrast": contrast}
         margin = self._margin(embedded, labels, allowed)
         return {"total": contrast + self.config.margin_weight * margin, "contrast": contrast, "margin": margin}
 
-    def _allowed(self, numbers: Tensor, corpora: Tensor) -> Tensor | None:
-        """Which pairs of views may be positives, beside having one emotion; two views of one clip always may, unless
-        it takes another text. `numbers` (n,), `corpora` (2n,)."""
+    def allowed(self, numbers: Tensor, labels: Tensor, corpora: Tensor) -> Tensor | None:
+        """Which pairs of views may be positives, beside having one emotion; None is all. `numbers` (n,) of the clips,
+        `labels` and `corpora` (2n,) of their views. Clips of further emotions are negatives only."""
+        chosen, known = self._chosen(numbers, corpora), labels < len(EMOTIONS)
+        if known.all():
+            return chosen
+        of_the_four = known[:, None] & known
+        return of_the_four if chosen is None else chosen & of_the_four
+
+    def _chosen(self, numbers: Tensor, corpora: Tensor) -> Tensor | None:
+        """By `positives`: two views of one clip always may attract, unless it takes another text."""
         if self.config.positives == "any":
             return None
         if self.config.positives == "other-text":
@@ -80,7 +89,8 @@ class EmotionContrast(nn.Module):
             case "triplets":
                 return cosine_triplets(embedded, labels, self.config.margin, allowed=allowed)
             case _:
-                return cosface(embedded, labels, self.classes.weight, self.config.margin)
+                known = labels < len(EMOTIONS)  # a further emotion is no class to be learned
+                return cosface(embedded[known], labels[known], self.classes.weight, self.config.margin)
 
     def after_step(self, _step: int) -> dict[str, float]:
         return {}
@@ -97,7 +107,8 @@ class EmotionContrast(nn.Module):
     def facts(self, steps: int) -> dict[str, float]:
         """How many clips and corpora it heard, and how many pairs a batch really has, by its first one."""
         numbers, emotions, corpora = self.batches.draw(0)
-        counts = pair_counts(emotions.repeat(2), self._allowed(numbers, corpora.repeat(2)))
+        labels = emotions.repeat(2)
+        counts = pair_counts(labels, self.allowed(numbers, labels, corpora.repeat(2)))
         heard = {"corpora": float(len(self.batches.corpora)), "clips": float(self.batches.clips)}
         return {**counts, **heard, "passes": steps * len(numbers) / self.batches.clips}
 
