@@ -181,3 +181,20 @@ def test_the_facts_of_the_stage_are_told_with_the_cell(demo_ground: Ground, tmp_
     assert told_of_pairs == {"embeddings": 16, "positives_min": 3, "negatives_min": 12}
     assert facts["stage/speakers"] == 24  # eight of ten in each of three languages
     shutil.rmtree(tmp_path / "stages")
+
+
+@pytest.mark.slow
+def test_the_training_begins_with_the_weights_of_the_stage(demo_ground: Ground, tmp_path: Path) -> None:
+    """Where no layer trains the encoder still has them at the end."""
+    config = ClConfig(clips_per_speaker=2, trainable_layers=0)
+    asked, place = spec(demo_ground, config), workspace(demo_ground, tmp_path)
+    cell.run(asked, place)
+    state = torch.load(tmp_path / "checkpoints" / asked.key() / "last.pt", weights_only=True)["method"]
+    stored = stages.read(tmp_path, key(asked, place))
+    assert stored is not None
+    untouched = place.backbone.state_dict()
+    for name, value in stored.weights.items():
+        assert torch.equal(state[f"online.{name}"], value)
+    assert any(
+        not torch.equal(value, untouched[name.removeprefix("whisper.")]) for name, value in stored.weights.items()
+    )
