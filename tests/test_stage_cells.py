@@ -165,7 +165,8 @@ def test_two_processes_that_compute_one_stage_at_once_agree(demo_ground: Ground,
 @pytest.mark.slow
 def test_a_slot_that_is_given_a_stage_stores_it_and_nothing_else(demo_ground: Ground, tmp_path: Path) -> None:
     asked = spec(demo_ground, CONFIGS["cl"])
-    work = CellWork(demo_ground.prepared.paths, demo_ground.encoder_folder, tmp_path, "hrl")()
+    folders = {demo_ground.encoder_fingerprint: demo_ground.encoder_folder}
+    work = CellWork(demo_ground.prepared.paths, folders, tmp_path, "hrl")()
     found = work({"stage_of": asked.as_dict()}, lambda *_: None, lambda: False)
     assert found["seconds"] > 0
     assert stages.is_done(tmp_path, key(asked, workspace(demo_ground, tmp_path)))
