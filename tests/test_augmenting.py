@@ -51,10 +51,12 @@ def test_the_papers_kinds_are_waveform_augmentation_then_log_mel_then_masks_each
     assert torch.equal(augmentation(strength=strength).view(NUMBERS, 7, 2), wanted)
 
 
+@pytest.mark.parametrize("crop", ["head", "centre", "random"])
 @pytest.mark.parametrize("hears", ["mel", "waveform"])
-def test_at_strength_0_a_view_is_the_clip_itself(hears: str) -> None:
-    made = augmentation(EVERYTHING, 0.0, hears)
-    assert torch.equal(made.view(NUMBERS, 7, 2), made.speech.heard(hears, NUMBERS))
+def test_at_strength_0_a_view_is_the_clip_itself_wherever_its_window_lies(hears: str, crop: str) -> None:
+    made = augmentation(EVERYTHING, 0.0, hears, replace(SHORT, crop=crop))
+    starts = torch.rand(4, generator=generator(5, "view", 7, 2))
+    assert torch.equal(made.view(NUMBERS, 7, 2), made.speech.heard(hears, NUMBERS, starts))
 
 
 def test_without_any_kind_a_view_is_the_clip_itself() -> None:

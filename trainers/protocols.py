@@ -99,7 +99,14 @@ PROTOCOLS = {
         Protocol("open", high=("ravdess",), low=("urdu", "emodb")),
         Protocol("open_within", high=("ravdess", "urdu", "emodb"), low=(), task="within"),
         Protocol("open_texts", high=("emodb",), low=(), task="within"),
-        Protocol("xiang2024", high=("iemocap", "casia"), low=(), task="within", front_end=PAPERS_FRONT_END),
+        Protocol(
+            "xiang2024",
+            high=("iemocap", "casia"),
+            low=(),
+            task="within",
+            front_end=PAPERS_FRONT_END,
+            settings={"batch_size": 32, "grad_clip": 1.0},
+        ),
         Protocol("khaertdinov2024", high=("iemocap",), low=(), task="within", front_end=PAPERS_FRONT_END),
         Protocol(
             "gong2025",

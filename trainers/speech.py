@@ -1,7 +1,7 @@
 """Prepared clips as a method sees them: utterance numbers in, waveforms or log-mels on the device out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -59,20 +59,16 @@ class Speech:
 
         `reach` above 1 hears more than the window, for what is sped up before it is cut.
         """
-        length_s = min(30.0, round(self.front_end.length_s * reach * 50) / 50)
-        front_end = replace(self.front_end, length_s=length_s)
         where = starts.tolist() if starts is not None else [None] * len(numbers)
         clips = zip(numbers.tolist(), where, strict=True)
-        return np.stack([self._heard(number, start, front_end) for number, start in clips])
+        return np.stack([self._heard(number, start, reach) for number, start in clips])
 
-    def _heard(
-        self, number: int, start: float | None, front_end: FrontEnd
-    ) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    def _heard(self, number: int, start: float | None, reach: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         samples = self.prepared.samples(number)
         if number not in self._bounds:
             require_sound(self.prepared.utterances[number].id, samples)
             self._bounds[number] = bounds(samples, self.front_end.trim_db)
-        return hear(samples, front_end, edges=self._bounds[number], start=start)
+        return hear(samples, self.front_end, edges=self._bounds[number], start=start, reach=reach)
 
     def heard(self, hears: str, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """What an encoder that `hears` "mel" or "waveform" is given of these clips, on the device."""

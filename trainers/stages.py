@@ -24,7 +24,7 @@ from trainers.errors import UserError, require
 from trainers.methods.configs import has_stage, stage_settings
 from trainers.spec import CellSpec, Training
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised by hand whenever the same stage would come out with other weights; then the versions of the methods that
 begin with it (`trainers.spec.CODE_VERSIONS`) are to be raised too, or their finished cells stay."""
 

@@ -61,17 +61,21 @@ def hear(
     *,
     edges: tuple[int, int] | None = None,
     start: float | None = None,
+    reach: float = 1.0,
 ) -> NDArray[np.float32]:
     """A whole clip (n,) to the (n_samples,) float32 that a model hears: trim, level, crop, zeros at the end.
 
     `edges`: what `bounds` gave for this clip. `start`: a number in [0, 1) that places a random crop; without it
     (in evaluation) a random crop is the centre. The level is that of the whole trimmed clip, not of the crop.
+    `reach` above 1 hears on beyond the window, for what is sped up before it is cut: `reach` times n_samples, in steps
+    of 20 ms and up to 30 s, that begin where the window does.
     """
     begin, end = edges if edges is not None else bounds(samples, front_end.trim_db)
     speech = samples[begin:end]
     first = _crop_start(len(speech) - front_end.n_samples, front_end.crop, start)
-    crop = speech[first : first + front_end.n_samples]
-    heard = np.zeros(front_end.n_samples, dtype=np.float32)
+    length = round(min(30.0, round(front_end.length_s * reach * 50) / 50) * SAMPLE_RATE_HZ)
+    crop = speech[first : first + length]
+    heard = np.zeros(length, dtype=np.float32)
     heard[: len(crop)] = crop * _gain(speech, front_end.rms_db)
     return heard
 
