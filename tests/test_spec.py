@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "clean_view": True,
     "sources": "either",
     "corpus_mix": "even",
+    "monitor": "accuracy",
     "unlabelled_cap": 10,
     "label_fraction": 0.5,
     "steps": 6000,
@@ -198,7 +199,7 @@ def test_an_unknown_setting_is_answered_with_those_of_the_method() -> None:
         ({"trim_db": "off"}, "trim_db is 'off'; it must be a finite number or none"),
         ({"trim_db": math.inf}, "trim_db is inf; it must be a finite number or none"),
         ({"crop": None}, "crop is None; it must be text"),
-        ({"crop": "tail"}, "crop is 'tail'; it must be head, centre or random"),
+        ({"crop": "tail"}, "crop is 'tail'; it must be head, centre, random or chunks"),
         ({"precision": "fp16"}, "precision is 'fp16'; it must be fp32 or bf16"),
     ],
 )

@@ -9,7 +9,7 @@ from trainers.audio.draws import generator, stable_seed
 from trainers.batches import Balanced, EmotionBatches, SpeakerBatches, TwoSources, fraction
 from trainers.corpora.utterance import Utterance
 from trainers.encoders import Encoder, SpeechEncoder, encoder_of
-from trainers.errors import UserError
+from trainers.errors import UserError, require
 from trainers.methods.baseline import Baseline
 from trainers.methods.byol import Byol
 from trainers.methods.cl import SpeakerContrast
@@ -111,6 +111,8 @@ def _views(
     `scored`: the clips whose functionals eGeMAPS statistics are z-scored by; without any they stay as they are made.
     """
     require_packages(config)
+    rule = "head, centre or random: the views of a clip are computed once, of one window"
+    require(speech.front_end.crop != "chunks", "crop", speech.front_end.crop, rule)
     inputs = inputs_of(speech, backbone, bf16=spec.training.precision == "bf16")
     functionals = inputs.of("egemaps", scored) if len(scored) and "egemaps" in config.view_names else None
     torch.manual_seed(stable_seed(spec.seed, "view weights"))

@@ -195,13 +195,13 @@ def _trained(
     method = build(spec, evaluation.split, evaluation.speech, workspace.backbone)
     if stage:
         method.online.load_state_dict(stage.weights)
-    chooses = f"valid/{evaluation.split.selector}"
+    chooses, monitor = f"valid/{evaluation.split.selector}", spec.training.monitor
     folder = workspace.store / "checkpoints" / spec.key()
     finished = train(
         method,
         spec.training,
         spec.seed,
-        validate=lambda: evaluation.scores(evaluation.predict(method, only=[chooses]))[chooses].uar,
+        validate=lambda: getattr(evaluation.scores(evaluation.predict(method, only=[chooses]))[chooses], monitor),
         checkpoint=folder / "last.pt",
         progress=progress,
         stopped=stopped,

@@ -26,8 +26,8 @@ class Classifier(Protocol):
     def inference(self) -> tuple[nn.Module, nn.Module]:
         """Encoder and head that classify."""
 
-    def hear(self, numbers: Tensor) -> Any:
-        """Clips as the encoder takes them, without augmentation."""
+    def hear(self, numbers: Tensor, starts: Tensor | None = None) -> Any:
+        """Clips as the encoder takes them, without augmentation; `starts` places their windows."""
 
     def eval(self) -> Any: ...
 
@@ -63,11 +63,22 @@ class Evaluation:
         return [f"valid/{self.split.selector}", *(f"test/{name}" for name in low or self.split.test)]
 
     def _classes(
-        self, ids: Sequence[str], hear: Callable[[Tensor], Any], encoder: nn.Module, head: nn.Module
+        self, ids: Sequence[str], hear: Callable[..., Any], encoder: nn.Module, head: nn.Module
     ) -> NDArray[np.int64]:
         batches = self.speech.numbers(ids).split(BATCH)
+        if self.speech.front_end.crop == "chunks":
+            averaged = [self._averaged(batch, hear, encoder, head).argmax(1).cpu() for batch in batches]
+            return torch.cat(averaged).numpy()
         found: list[Tensor] = [head(encoder(hear(batch))).argmax(1).cpu() for batch in batches]
         return torch.cat(found).numpy()
+
+    def _averaged(self, batch: Tensor, hear: Callable[..., Any], encoder: nn.Module, head: nn.Module) -> Tensor:
+        """(n, classes): the mean logits of the windows that cover each clip."""
+        places, starts = self.speech.windows(batch)
+        logits: Tensor = head(encoder(hear(batch[places], starts)))
+        where = places.to(logits.device)
+        summed = logits.new_zeros(len(batch), logits.shape[1]).index_add_(0, where, logits)
+        return summed / torch.bincount(where, minlength=len(batch))[:, None]
 
     def scores(self, predictions: Predictions, only: Sequence[str] | None = None) -> Scores:
         """The score of each part that was predicted, or of some of them."""

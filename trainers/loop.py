@@ -58,7 +58,7 @@ class Run:
 
     step: int = 0
     history: list[Row] = field(default_factory=list)
-    best_uar: float = -1.0
+    best_score: float = -1.0
     best_step: int = 0
     best_weights: list[dict[str, Any]] = field(default_factory=list)
 
@@ -75,9 +75,9 @@ def train(
 ) -> Run:
     """Train all K steps, from the checkpoint where there is one.
 
-    `validate` gives the validation UAR by the method's inference path (None: a stage, which has none); it is asked
-    after every epoch and chooses only the secondary, early-stopped weights. Raises Stopped after a step at which
-    `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite.
+    `validate` gives the validation score (`monitor`) by the method's inference path (None: a stage, which has none); it
+    is asked after every epoch and chooses only the secondary, early-stopped weights. Raises Stopped after a step at
+    which `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite.
     """
     optimiser = _optimiser(method, training)
     run = _resumed(method, optimiser, checkpoint) or Run()
@@ -86,8 +86,8 @@ def train(
         run.step += 1
         ends_epoch = run.step % training.epoch_steps == 0 or run.step == training.steps
         if ends_epoch and validate:
-            row["valid_uar"] = validate()
-            _keep_best(run, method, row["valid_uar"])
+            row[f"valid_{training.monitor}"] = reached = validate()
+            _keep_best(run, method, reached)
         if ends_epoch or run.step % max(1, training.steps // CURVE_POINTS) == 0:
             run.history.append({"step": float(run.step), **row})
         progress(run.step, training.steps, "training")
@@ -130,9 +130,9 @@ def _require_finite(loss: Tensor, step: int) -> None:
         raise FloatingPointError(f"the loss is {float(loss.detach())} at step {step}")
 
 
-def _keep_best(run: Run, method: Any, uar: float) -> None:
-    if uar > run.best_uar:
-        run.best_uar, run.best_step = uar, run.step
+def _keep_best(run: Run, method: Any, reached: float) -> None:
+    if reached > run.best_score:
+        run.best_score, run.best_step = reached, run.step
         run.best_weights = [copy.deepcopy(part.state_dict()) for part in method.inference()]
 
 

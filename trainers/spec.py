@@ -27,6 +27,7 @@ GAINED = {
     "clean_view": False,
     "sources": "halves",
     "corpus_mix": "pooled",
+    "monitor": "uar",
 }
 """Settings gained since, with the value that means what was before: with it a cell keeps its key."""
 
@@ -47,6 +48,7 @@ class Training:
     bf16 (autocast; weights and losses stay in fp32). A plan takes bf16 where it is made on a machine with CUDA.
     `label_fraction`: share of each emotion's labelled clips that are trained on, at least one. `corpus_mix`: labelled
     batches draw an emotion's clips from all corpora `pooled` (our default), or as many from each (`even`).
+    `monitor`: the validation score that chooses the secondary, early-stopped weights: uar (our default) or accuracy.
     """
 
     steps: int = 5000
@@ -60,6 +62,7 @@ class Training:
     precision: str = "fp32"
     label_fraction: float = 1.0
     corpus_mix: str = "pooled"
+    monitor: str = "uar"
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", self.steps, "at least 1")
@@ -73,6 +76,7 @@ class Training:
         require(self.grad_clip >= 0, "grad_clip", self.grad_clip, "at least 0 (0 is off)")
         require(0 < self.label_fraction <= 1, "label_fraction", self.label_fraction, "above 0 and at most 1")
         require(self.corpus_mix in ("pooled", "even"), "corpus_mix", self.corpus_mix, "pooled or even")
+        require(self.monitor in ("uar", "accuracy"), "monitor", self.monitor, "uar or accuracy")
         require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
 
 

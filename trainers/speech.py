@@ -65,10 +65,31 @@ class Speech:
 
     def _heard(self, number: int, start: float | None, reach: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         samples = self.prepared.samples(number)
+        return hear(samples, self.front_end, edges=self._edges(number), start=start, reach=reach)
+
+    def _edges(self, number: int) -> tuple[int, int]:
+        """Where trimming begins and ends a clip."""
         if number not in self._bounds:
+            samples = self.prepared.samples(number)
             require_sound(self.prepared.utterances[number].id, samples)
             self._bounds[number] = bounds(samples, self.front_end.trim_db)
-        return hear(samples, self.front_end, edges=self._bounds[number], start=start, reach=reach)
+        return self._bounds[number]
+
+    def windows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """The fewest windows that cover each clip, evenly spread: (m,) places in `numbers`, (m,) starts in [0, 1).
+
+        For `crop=chunks`; a clip that is no longer than the window has one.
+        """
+        places: list[int] = []
+        starts: list[float] = []
+        for place, number in enumerate(numbers.tolist()):
+            begin, end = self._edges(number)
+            spare = max(0, end - begin - self.front_end.n_samples)
+            count = 1 + -(-spare // self.front_end.n_samples)
+            firsts = [round(window * spare / max(1, count - 1)) for window in range(count)]
+            places += [place] * count
+            starts += [(first + 0.5) / (spare + 1) for first in firsts]
+        return torch.tensor(places), torch.tensor(starts, dtype=torch.float64)
 
     def heard(self, hears: str, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """What an encoder that `hears` "mel" or "waveform" is given of these clips, on the device."""
@@ -78,7 +99,7 @@ class Speech:
 
     def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """(n, 80, frames) log-mels; those of fixed crops are computed once."""
-        if starts is not None and self.front_end.crop == "random":
+        if starts is not None and self.front_end.crop in ("random", "chunks"):
             return self._log_mels(numbers, starts)
         missing = [number for number in dict.fromkeys(numbers.tolist()) if number not in self._mels]
         if not missing:

@@ -12,13 +12,17 @@ _FRAME = 400
 _HOP = 160
 
 
+CROPS = ("head", "centre", "random", "chunks")
+
+
 @dataclass(frozen=True)
 class FrontEnd:
     """Settings of the front end; the same for every method of a protocol.
 
     `trim_db`: leading and trailing frames this far below the loudest are cut; None is off.
     `rms_db`: level that the clip is scaled to, in dB of full scale; None is off.
-    `crop`: which part of a longer clip is heard: head, centre, or random (in training; centre in evaluation).
+    `crop`: which part of a longer clip is heard: head, centre, random (in training; centre in evaluation), or chunks
+    (random in training; in evaluation the logits of windows that cover the clip are averaged).
     `length_s`: what every clip is cut or zero-padded to.
     """
 
@@ -30,7 +34,7 @@ class FrontEnd:
     def __post_init__(self) -> None:
         require(self.trim_db is None or self.trim_db > 0, "trim_db", self.trim_db, "above 0, or none")
         require(self.rms_db is None or self.rms_db < 0, "rms_db", self.rms_db, "below 0, or none")
-        require(self.crop in ("head", "centre", "random"), "crop", self.crop, "head, centre or random")
+        require(self.crop in CROPS, "crop", self.crop, "head, centre, random or chunks")
         frames = self.length_s * 100
         whole = 0 < self.length_s <= 30 and abs(frames - round(frames)) < 1e-9 and round(frames) % 2 == 0
         require(whole, "length_s", self.length_s, "a multiple of 0.02 up to 30")

@@ -13,6 +13,7 @@ CORPORA: dict[str, Corpus] = {
         emodb.CORPUS,
         urdu.CORPUS,
         subesco.CORPUS,
+        subesco.IN_EMOBOX_FOLDS,
         casia.CORPUS,
         ravdess.CORPUS,
         ravdess.WITH_CALM,

@@ -38,6 +38,14 @@ SUBESCO_GROUPS = tuple(
     for group in range(FOLDS)
 )
 
+EMOBOX_SUBESCO_GROUPS = (
+    ("F03", "M03", "M08", "M09"),
+    ("F01", "F04", "F10", "M07"),
+    ("F06", "F08", "M05", "M06"),
+    ("F05", "F07", "F09", "M04"),
+    ("F02", "M01", "M02", "M10"),
+)
+
 IEMOCAP_GROUPS = tuple((f"Ses{session:02d}F", f"Ses{session:02d}M") for session in range(1, 6))
 
 CASIA_GROUPS = (("liuchang",), ("wangzhe",), ("zhaoquanyin",), ("zhaozuoxiang",))
@@ -48,6 +56,7 @@ GROUPS = {
     "ravdess": RAVDESS_GROUPS,
     "ravdess_calm": RAVDESS_GROUPS,
     "subesco": SUBESCO_GROUPS,
+    "subesco_emobox": EMOBOX_SUBESCO_GROUPS,
     "iemocap": IEMOCAP_GROUPS,
     "casia": CASIA_GROUPS,
 }

@@ -6,6 +6,7 @@ four classes, 1000 each. One published name has a stray bracket (`F_02_MONIKA_S_
 """
 
 import re
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from trainers.corpora.utterance import EMOTIONS, Corpus, Labels, LeftOut
@@ -38,3 +39,6 @@ CORPUS = Corpus(
     parse=parse,
     citation="Sultana et al. 2021, SUST Bangla emotional speech corpus (SUBESCO)",
 )
+
+IN_EMOBOX_FOLDS = replace(CORPUS, name="subesco_emobox")
+"""The same recordings in EmoBox's folds, which part the speakers but not the genders evenly (METHODS FLAG 30)."""

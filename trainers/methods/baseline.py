@@ -75,9 +75,9 @@ class Baseline(nn.Module):
         encoder, pool = parts(self.online)
         return [encoder], [*pool, *heads]
 
-    def hear(self, numbers: Tensor) -> Tensor:
+    def hear(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """The clips as validation and test hear them: without augmentation."""
-        return self.speech.heard(self.online.hears, numbers)
+        return self.speech.heard(self.online.hears, numbers, starts)
 
     def inference(self) -> tuple[nn.Module, nn.Module]:
         """Encoder and head that validation and test go through."""

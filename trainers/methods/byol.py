@@ -132,9 +132,9 @@ class Byol(nn.Module):
         """The modules that train at the encoder's rate and those at the head's."""
         return [self.online], [self.head, self.projector, self.predictor]
 
-    def hear(self, numbers: Tensor) -> Tensor:
+    def hear(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """The clips as validation and test hear them: without augmentation."""
-        return self.speech.mels(numbers)
+        return self.speech.mels(numbers, starts)
 
     def inference(self) -> tuple[nn.Module, nn.Module]:
         """Encoder and head that validation and test go through: the target's and the online one."""

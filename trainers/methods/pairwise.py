@@ -173,8 +173,8 @@ class PairwiseClassifier(nn.Module):
         views = [] if self.config.freeze_encoder else [self.online.networks[name] for name in self.config.classified]
         return [], [*views, self.head]
 
-    def hear(self, numbers: Tensor) -> dict[str, Tensor]:
-        """The inputs of the views that classify."""
+    def hear(self, numbers: Tensor, _starts: Tensor | None = None) -> dict[str, Tensor]:
+        """The inputs of the views that classify: always of the same window."""
         return {name: self.inputs.of(name, numbers) for name in self.config.classified}
 
     def inference(self) -> tuple[nn.Module, nn.Module]:
