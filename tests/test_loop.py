@@ -90,3 +90,12 @@ def test_head_and_encoder_have_their_own_learning_rates_and_warm_up() -> None:
     for name, rate in (("head.1.weight", 1e-2), ("online.whisper.layers.0.fc1.weight", 1e-3)):
         step = (method.get_parameter(name) - before[name]).abs().max().item()
         assert step == pytest.approx(rate / 1000, rel=0.05)  # AdamW's first step is the learning rate itself
+
+
+def test_what_is_monitored_names_the_curve_and_chooses_the_best_weights() -> None:
+    asked = small_world.spec(monitor="accuracy").training
+    scores = iter([0.3, 0.7, 0.5])
+    run = train(small_world.method(), asked, 0, validate=lambda: next(scores))
+    assert [row["valid_accuracy"] for row in run.history if "valid_accuracy" in row] == [0.3, 0.7, 0.5]
+    assert not any("valid_uar" in row for row in run.history)
+    assert (run.best_score, run.best_step) == (0.7, 8)
