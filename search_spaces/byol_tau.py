@@ -4,7 +4,7 @@ Source: Gong et al. 2025 §2.3 leave τ open; Grill et al. 2020 use 0.996 rising
 Run: python -m orchestrator.sweep byol_tau
 Runs of fewer than 5000 steps rescale τ to the same share of the run (`tau_horizon=matched`), because a slow target
 that is stopped early only measures lag.
-Result, 2026-11-21, open, tiny.en, folds 0 to 2, 60 steps of 8 clips (README): it shows the machinery, not τ. Test UAR in
+Result, 2026-11-21, open, tiny.en, folds 0 to 2, 60 steps of 8 clips (README): it shows the machinery, not τ. UAR in
 Urdu / German 46.5 / 62.1 (τ = .99, chosen), 44.3 / 67.3 (.996), 40.4 / 63.2 (.999); no difference is shown.
 """
 

@@ -4,7 +4,7 @@ Source: Gong et al. 2025, Table 1 (baseline, CL, BYOL), with SupCon (Xiang 2024)
 Run: python -m orchestrator.sweep methods
 All arms share corpora, folds, front end, steps and the way in which settings are chosen. λ = 0 is BYOL's own training
 without BYOL: what BYOL gains, it must gain over this arm.
-Result, 2026-11-21, open, tiny.en, folds 0 to 2, 150 steps of 8 clips (README): it shows the machinery only. Macro test UAR
+Result, 2026-11-21, open, tiny.en, folds 0 to 2, 150 steps of 8 clips (README): it shows machinery only. Macro UAR
 baseline 54.6, CL 52.9, BYOL 44.5, λ = 0 55.7 (chosen), SupCon 58.0, own statistics 45.2; no difference is shown.
 """
 
