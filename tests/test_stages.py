@@ -168,7 +168,7 @@ def test_an_emotion_contrast_of_another_setting_is_another_stage(setting: str) -
 def test_no_setting_was_forgotten() -> None:
     """Each is either shared, another stage's, or (of SupCon's corpora) told by the speech that the stage hears."""
     text = {"text", "text_weight"}  # of the training that follows
-    known = {*SHARED, *TRAINING, *text, "label_fraction", "corpus_mix"}
+    known = {*SHARED, *TRAINING, *text, "label_fraction", "corpus_mix", "monitor"}
     assert {one.name for one in fields(ClConfig)} <= known | set(CL)
     assert {one.name for one in fields(SupConConfig)} <= known | set(SUPCON) | {"adapt_corpora"}
     assert {one.name for one in fields(Training)} <= known

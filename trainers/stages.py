@@ -31,7 +31,7 @@ begin with it (`trainers.spec.CODE_VERSIONS`) are to be raised too, or their fin
 CHECKPOINT_STEPS = 100
 """Steps between two checkpoints of a stage, and at most between two rows of its curve; the same for whoever asks."""
 
-NOT_OF_A_STAGE = ("steps", "epoch_steps", "label_fraction", "corpus_mix")
+NOT_OF_A_STAGE = ("steps", "epoch_steps", "label_fraction", "corpus_mix", "monitor")
 """Settings of the training that follows a stage alone."""
 
 
