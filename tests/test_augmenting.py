@@ -26,12 +26,12 @@ EVERYTHING = (*WAVEFORM_KINDS, *MEL_KINDS)
 def augmentation(
     kinds: tuple[str, ...] = PAPERS_KINDS, strength: float = 1.0, hears: str = "mel", front_end: FrontEnd = SHORT
 ) -> Augmentation:
-    return Augmentation(Speech(Tones(), front_end, torch.device("cpu")), hears, kinds, strength, seed=5)  # type: ignore[arg-type]
+    return Augmentation(Speech(Tones(), front_end, torch.device("cpu")), hears, kinds, strength, seed=5)
 
 
 def clean(starts: Tensor) -> Tensor:
     """About half as much again as the window (a multiple of .02 s), from the head."""
-    longer = Speech(Tones(), replace(SHORT, length_s=0.44), torch.device("cpu"))  # type: ignore[arg-type]
+    longer = Speech(Tones(), replace(SHORT, length_s=0.44), torch.device("cpu"))
     return torch.from_numpy(longer.waveforms(NUMBERS, starts))
 
 

@@ -19,7 +19,7 @@ RAW = FrontEnd(length_s=0.2, crop="chunks", trim_db=None, rms_db=None)
 
 
 def speech(front_end: FrontEnd = RAW) -> Speech:
-    return Speech(Tones(), front_end, torch.device("cpu"))  # type: ignore[arg-type]
+    return Speech(Tones(), front_end, torch.device("cpu"))
 
 
 class Hears:
@@ -77,7 +77,7 @@ def test_a_cell_trains_and_is_scored_on_chunks() -> None:
     method = build(
         cell,
         small_world.split(prepared),
-        Speech(prepared, cell.front_end, torch.device("cpu")),  # type: ignore[arg-type]
+        Speech(prepared, cell.front_end, torch.device("cpu")),
         small_world.whisper(),
     )
     assert torch.isfinite(method.losses(0)["total"])

@@ -123,7 +123,7 @@ def test_no_emotion_is_looked_at() -> None:
     """All emotions of the speech dealt anew: the same batches, the same loss."""
     prepared = Tones()
     relabelled = Tones()
-    relabelled.samples = prepared.samples  # type: ignore[method-assign]
+    relabelled.samples = prepared.samples
     relabelled.utterances = tuple(replace(clip, emotion="sad") for clip in relabelled.utterances)
     losses = []
     for tones in (prepared, relabelled):
@@ -137,7 +137,7 @@ def test_a_speech_that_nobody_labelled_can_be_adapted_to() -> None:
     prepared = Tones()
     plain = prepared.samples
     bare = Tones()
-    bare.samples = plain  # type: ignore[method-assign]
+    bare.samples = plain
     bare.utterances = tuple(replace(clip, emotion="") for clip in prepared.utterances)
     made = build_stage(spec(CONFIG), split(prepared, CONFIG), speech(bare), whisper())
     assert torch.isfinite(made.losses(0)["total"])

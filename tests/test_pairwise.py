@@ -257,7 +257,7 @@ def test_the_encoder_behind_the_layers_never_moves_and_is_not_stored() -> None:
     stage, cell_ = build_stage(spec(), *around), build(spec(), *around)
     assert isinstance(stage, ViewContrast)
     assert isinstance(cell_, PairwiseClassifier)
-    frozen = stage.inputs.encoder  # type: ignore[attr-defined]
+    frozen = stage.inputs.encoder
     behind = copy.deepcopy(frozen.state_dict())
     assert cell_.inputs is stage.inputs  # what is computed once serves all cells of a process
     for each in (stage, cell_):

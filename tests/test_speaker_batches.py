@@ -123,7 +123,7 @@ CAST = [
 
 def drawn(config: ClConfig, steps: int = 8) -> tuple[SpeakerBatches, list[list[Utterance]]]:
     """What CL's batches are of these readers, speaker by speaker."""
-    heard = speech(Unheard(tuple(CAST)))  # type: ignore[arg-type]
+    heard = speech(Unheard(tuple(CAST)))
     numbers = heard.numbers([clip.id for clip in CAST])
     made = _speaker_batches(config, numbers, heard, 64, 0)
     return made, [[CAST[number] for number in made.draw(step)[0].tolist()] for step in range(steps)]
@@ -170,6 +170,6 @@ def test_permuted_labels_are_the_same_at_every_step_and_others_with_another_seed
 
 def test_a_clips_gender_that_is_not_known_is_a_group_of_its_own() -> None:
     unknown = [replace(clip, gender="" if clip.speaker.endswith(("1", "2")) else clip.gender) for clip in CAST]
-    heard = speech(Unheard(tuple(unknown)))  # type: ignore[arg-type]
+    heard = speech(Unheard(tuple(unknown)))
     made = _speaker_batches(ClConfig(balance="gender"), heard.numbers([c.id for c in unknown]), heard, 64, 0)
     assert len(made.groups) == 3

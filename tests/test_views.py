@@ -202,7 +202,7 @@ def test_views_stand_side_by_side_in_the_order_of_what_is_given() -> None:
 
 
 def speech() -> Speech:
-    return Speech(Tones(), FRONT_END, torch.device("cpu"))  # type: ignore[arg-type]
+    return Speech(Tones(), FRONT_END, torch.device("cpu"))
 
 
 def test_layers_are_the_frozen_encoders_states_in_half_precision_and_mels_are_the_speechs() -> None:

@@ -23,7 +23,8 @@ class _Reversal(torch.autograd.Function):
 
 def reversed_gradient(values: Tensor, weight: float) -> Tensor:
     """The values as they are; the gradient that comes back is multiplied by −weight (Ganin & Lempitsky, eq. 11)."""
-    reversed_: Tensor = _Reversal.apply(values, weight)  # type: ignore[no-untyped-call]
+    apply: Any = _Reversal.apply  # torch gives it no types
+    reversed_: Tensor = apply(values, weight)
     return reversed_
 
 
