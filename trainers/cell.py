@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -33,7 +34,11 @@ from trainers.split import Split
 from trainers.splits import Splits
 from trainers.stages import StageResult, stage_of, stage_training
 
-__all__ = ["Stopped", "Workspace", "run", "run_stage"]
+__all__ = ["Stopped", "Workspace", "rehearse", "run", "run_stage"]
+
+REHEARSED_STEPS = 2
+REHEARSED_CLIPS = 16
+"""Of a rehearsal: optimiser steps, and clips of each part that is scored."""
 
 
 @dataclass
@@ -121,10 +126,25 @@ def run(
         if isinstance(spec.config, AdaptationConfig):
             result = adaptation.run(spec, evaluation, workspace.backbone, stage)
         else:
-            result = _trained(spec, evaluation, workspace, stage, progress, stopped)
+            result = _trained(spec, evaluation, workspace, stage, progress=progress, stopped=stopped)
     result.versions.update(versions(workspace.device))
     result.seconds["total"] = time.perf_counter() - started
     return result
+
+
+def rehearse(spec: CellSpec, workspace: Workspace, *, stopped: Callable[[], bool] = lambda: False) -> Result:
+    """Two steps of a cell, and of its stage, and the scores of a few clips: does such a cell run here from end to end?
+
+    Raises whatever `run` would. It keeps nothing, and the numbers of its result mean nothing.
+    """
+    with TemporaryDirectory(dir=workspace.store, prefix="rehearsal-") as scratch:
+        place = replace(workspace, store=Path(scratch))
+        split = place.split(spec).thinned(REHEARSED_CLIPS)
+        evaluation = Evaluation(place.speech(spec.front_end), split)
+        stage = run_stage(spec, place, stopped=stopped, until=REHEARSED_STEPS)
+        if isinstance(spec.config, AdaptationConfig):  # its scores need all speakers
+            return _result(spec, evaluation, {}, {}, finished=Run(), facts=stage.facts if stage else {}, rows=[])
+        return _trained(spec, evaluation, place, stage, stopped=stopped, until=REHEARSED_STEPS)
 
 
 def run_stage(
@@ -133,8 +153,10 @@ def run_stage(
     *,
     progress: Progress = silent,
     stopped: Callable[[], bool] = lambda: False,
+    until: int | None = None,
 ) -> StageResult | None:
-    """The stage that a cell begins with, from the store or computed now; None for a cell without one.
+    """The stage that a cell begins with, from the store or computed now (`until` a step, in a rehearsal); None for a
+    cell without one.
 
     Errors as `run`'s; a stage that was stopped goes on from its checkpoint.
     """
@@ -156,6 +178,7 @@ def run_stage(
         checkpoint=folder / "last.pt",
         progress=lambda step, steps, _: progress(step, steps, "stage"),
         stopped=stopped,
+        until=until,
     )
     result = StageResult(method.product().state_dict(), method.facts(training.steps), finished.history)
     stages.write(workspace.store, stage, result)
@@ -188,8 +211,10 @@ def _trained(
     evaluation: Evaluation,
     workspace: Workspace,
     stage: StageResult | None,
-    progress: Progress,
+    *,
+    progress: Progress = silent,
     stopped: Callable[[], bool],
+    until: int | None = None,
 ) -> Result:
     started = time.perf_counter()
     method = build(spec, evaluation.split, evaluation.speech, workspace.backbone)
@@ -205,6 +230,7 @@ def _trained(
         checkpoint=folder / "last.pt",
         progress=progress,
         stopped=stopped,
+        until=until,
     )
     trained_s = time.perf_counter() - started
     progress(spec.training.steps, spec.training.steps, "scoring")

@@ -72,8 +72,9 @@ def train(
     checkpoint: Path | None = None,
     progress: Progress = silent,
     stopped: Callable[[], bool] = lambda: False,
+    until: int | None = None,
 ) -> Run:
-    """Train all K steps, from the checkpoint where there is one.
+    """Train all K steps, or only those `until` that one (a rehearsal), from the checkpoint where there is one.
 
     `validate` gives the validation score (`monitor`) by the method's inference path (None: a stage, which has none); it
     is asked after every epoch and chooses only the secondary, early-stopped weights. Raises Stopped after a step at
@@ -81,17 +82,18 @@ def train(
     """
     optimiser = _optimiser(method, training)
     run = _resumed(method, optimiser, checkpoint) or Run()
-    while run.step < training.steps:
+    last = training.steps if until is None else min(until, training.steps)
+    while run.step < last:
         row = _step(method, optimiser, training, seed, run.step)
         run.step += 1
-        ends_epoch = run.step % training.epoch_steps == 0 or run.step == training.steps
+        ends_epoch = run.step % training.epoch_steps == 0 or run.step == last
         if ends_epoch and validate:
             row[f"valid_{training.monitor}"] = reached = validate()
             _keep_best(run, method, reached)
         if ends_epoch or run.step % max(1, training.steps // CURVE_POINTS) == 0:
             run.history.append({"step": float(run.step), **row})
-        progress(run.step, training.steps, "training")
-        leaving = run.step < training.steps and stopped()
+        progress(run.step, last, "training")
+        leaving = run.step < last and stopped()
         if checkpoint and (leaving or ends_epoch):
             _save(checkpoint, method, optimiser, run)
         if leaving:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trainers.corpora.prepared import Prepared
 from trainers.errors import UserError
@@ -49,6 +49,15 @@ class Split:
             told = _all_facts if part.startswith("stage/") else _facts
             digest.update(json.dumps([part, [told(member, prepared) for member in members]]).encode())
         return digest.hexdigest()
+
+    def thinned(self, clips: int) -> "Split":
+        """The same training with at most so many clips in each part that is scored, evenly taken: for a rehearsal."""
+        scored = {name: getattr(self, name) for name in ("valid", "test", "whole")}
+        few = {
+            group: {name: ids[:: max(1, -(-len(ids) // clips))] for name, ids in parts.items()}
+            for group, parts in scored.items()
+        }
+        return replace(self, **few)
 
     def _parts(self) -> list[tuple[str, tuple[str, ...]]]:
         named = [("labelled", self.labelled)]
