@@ -14,8 +14,8 @@ from tests.casts import clip, full, require_apart, shared, subesco
 from tests.unheard import clips as demo_clips
 from trainers.corpora import CORPORA
 from trainers.corpora.folds import Fold, high_resource_folds, low_resource_folds, within_folds
-from trainers.corpora.groups import sentence_groups
 from trainers.corpora.scan import scan
+from trainers.corpora.sentences import sentence_groups
 from trainers.corpora.utterance import EMOTIONS
 from trainers.errors import UserError
 

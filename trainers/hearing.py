@@ -19,13 +19,13 @@ def unlabelled_speech(
     if not isinstance(config, ByolConfig) or config.supervised_only:
         return {}
     if config.unlabelled_on == "low":
-        return {name: _capped(folds[fold].train, config.unlabelled_cap) for name, folds in splits.low.items()}
+        return {name: _capped(splits.unlabelled(name, fold), config.unlabelled_cap) for name in splits.low}
     if target is None:
         return {}
     if config.unlabelled_on == "target":
-        return {target: _capped(splits.low[target][fold].train, config.unlabelled_cap)}
+        return {target: _capped(splits.unlabelled(target, fold), config.unlabelled_cap)}
     spoken = _adaptation_in(splits, target)
-    matched = len(splits.low[target][fold].train) if config.unlabelled_on == "adaptation-matched" else 0
+    matched = len(splits.unlabelled(target, fold)) if config.unlabelled_on == "adaptation-matched" else 0
     return {name: _capped(_capped(clips, matched), config.unlabelled_cap) for name, clips in spoken.items()}
 
 
@@ -66,11 +66,11 @@ def _speakers_speech(
     if kind in ("target", "adaptation-matched") and target is None:
         raise unknown("language", "none", splits.languages)
     if kind == "adaptation-matched" and target:
-        enough = len(splits.low[target][fold].train)
+        enough = len(splits.unlabelled(target, fold))
         spoken = _adaptation_in(splits, target)
         return {name: _of_few_speakers(clips, enough, splits.speakers) for name, clips in spoken.items()}
     chosen = (target,) if kind == "target" and target else splits.languages if kind in ("low", "low+high") else ()
-    low = {name: splits.low[name][fold].train for name in chosen}
+    low = {name: splits.unlabelled(name, fold) for name in chosen}
     return {**low, "high": split.labelled} if kind in ("high", "low+high") else low
 
 
@@ -83,7 +83,7 @@ def _emotional_speech(
         return {"high": split.labelled}
     names = [target, *(name for name in splits.languages if name != target)]
     chosen = names[: config.adapt_corpora or len(names)]
-    return {name: (*splits.own[name][fold % splits.folds(name)].train, *splits.further(name, fold)) for name in chosen}
+    return {name: (*splits.own_fold(name, fold).train, *splits.further(name, fold)) for name in chosen}
 
 
 def _viewed_speech(

@@ -1,12 +1,22 @@
 """All splits of a protocol over prepared corpora: who trains, who validates, who tests in each fold."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 from trainers.corpora import CORPORA
-from trainers.corpora.folds import FOLDS, Fold, further_clips, high_resource_folds, low_resource_folds, within_folds
+from trainers.corpora.folds import (
+    FOLDS,
+    Fold,
+    further_clips,
+    high_resource_folds,
+    low_resource_folds,
+    only_partition,
+    partitions,
+    within_folds,
+)
 from trainers.corpora.prepared import Prepared
+from trainers.corpora.repeats import MOST_REPEATS
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError, unknown
 from trainers.hearing import stage_speech, unlabelled_speech
@@ -19,8 +29,34 @@ STRATIFIABLE = ("urdu", "demo_arda", "demo_bela", "demo_cyra")
 """Corpora that `stratified` folds are for, having no even ones by speaker; all others are then dealt by speaker."""
 
 
+@dataclass
+class Partitions:
+    """A corpus's folds by their number, through all repeats; each repeat is dealt once, when it is first asked for."""
+
+    deal: Callable[..., tuple[Fold, ...]]
+    dealt: dict[int, tuple[Fold, ...]] = field(default_factory=dict)
+
+    def of_repeat(self, repeat: int) -> tuple[Fold, ...]:
+        if repeat not in self.dealt:
+            self.dealt[repeat] = self.deal(repeat=repeat)
+        return self.dealt[repeat]
+
+    @property
+    def count(self) -> int:
+        """Folds of one partition."""
+        return len(self.of_repeat(0))
+
+    def __getitem__(self, fold: int) -> Fold:
+        repeat, number = divmod(fold, self.count)
+        return self.of_repeat(repeat)[number]
+
+
 class Splits:
-    """All splits of a protocol over prepared corpora; folds are dealt once.
+    """All splits of a protocol over prepared corpora.
+
+    Where every partition has K folds, fold f is fold f mod K of repeat f // K, in all corpora at once. There are as
+    many repeats as the corpus with the fewest has partitions: if one language's folds came back while others change,
+    a block, which is a fold over all languages, would not be a new one (VALIDITY §5).
 
     `folds_by`: `speaker`; `speaker+sentence` (where a corpus tells its sentences, none is said on both sides);
     `stratified` (low-resource corpora that have no even folds by speaker: every class in equal parts); `random`
@@ -37,26 +73,33 @@ class Splits:
         low = [name for name in protocol.low if here[name]]
         self.language_of = _languages(protocol, prepared)
         _require_names_apart(protocol, low, self.language_of)
+        self._parted = {name: here[name] for name in (*protocol.high, *low)}
+        self.high: dict[str, Partitions] = {}
+        self.low: dict[str, Partitions] = {}
+        self.own: dict[str, Partitions] = {}
         if protocol.task == "within":
             self.own = {self.language_of[name]: self._within(name, here[name]) for name in protocol.high}
             self._everything = {self.language_of[name]: everything[name] for name in protocol.high}
-            self.high, self.low = {}, {}
         else:
-            kinds = {name: self._kind(name, clips) for name, clips in here.items()}
-            self.high = {name: high_resource_folds(name, here[name], kind=kinds[name]) for name in protocol.high}
-            self.low = {self.language_of[name]: low_resource_folds(name, here[name], kind=kinds[name]) for name in low}
+            self.high = {name: self._partitions(high_resource_folds, name, here[name]) for name in protocol.high}
+            self.low = {self.language_of[name]: self._partitions(low_resource_folds, name, here[name]) for name in low}
             self.whole = {self.language_of[name]: tuple(sorted(clip.id for clip in here[name])) for name in low}
-            self.own = {}
         self.held_out = {name: tuple(clip.id for clip in here[name]) for name in protocol.held_out}
         for name, clips in self.held_out.items():
             if not clips:
                 raise UserError(f"protocol {protocol.name} tests on {name}, of which no clip is here")
         self.adaptation = {name: _train_part(everything[name]) for name in protocol.adaptation if everything[name]}
 
-    def _within(self, corpus: str, clips: Sequence[Utterance]) -> tuple[Fold, ...]:
+    def _within(self, corpus: str, clips: Sequence[Utterance]) -> Partitions:
         if self.folds_by == "stratified":
             raise UserError("folds_by is 'stratified'; within a corpus it must be speaker, speaker+sentence or random")
-        return within_folds(corpus, clips, kind=self._kind(corpus, clips))
+        return self._partitions(within_folds, corpus, clips)
+
+    def _partitions(self, deal: Callable[..., tuple[Fold, ...]], corpus: str, clips: Sequence[Utterance]) -> Partitions:
+        """What is wrong with a corpus's folds is said now."""
+        found = Partitions(partial(deal, corpus, clips, kind=self._kind(corpus, clips)))
+        found.of_repeat(0)
+        return found
 
     def _kind(self, corpus: str, clips: Sequence[Utterance]) -> str:
         """How a corpus's folds are dealt: by speaker where what was asked for does not suit it."""
@@ -77,8 +120,32 @@ class Splits:
         return "target" if self.own else "hrl"
 
     def folds(self, language: str) -> int:
-        """How many folds a target language has."""
-        return len((self.own or self.low)[language])
+        """How many folds a partition of a target language has."""
+        return (self.own or self.low)[language].count
+
+    @cached_property
+    def max_repeats(self) -> int:
+        """How many partitions there are of every corpus, repeat 0 included; above 1 all corpora have as many folds."""
+        return min(self._partitions_of.values())
+
+    @cached_property
+    def _partitions_of(self) -> dict[str, int]:
+        return {name: partitions(name, clips, kind=self._kind(name, clips)) for name, clips in self._parted.items()}
+
+    def require_repeats(self, repeats: int) -> None:
+        """UserError that names the corpus which has fewer partitions."""
+        if not 1 <= repeats <= self.max_repeats:
+            rule = f"1 to {self.max_repeats}" if self.max_repeats > 1 else "1"
+            raise UserError(f"repeats is {repeats}; it must be {rule}: {self._why_no_more()}")
+
+    def _why_no_more(self) -> str:
+        if self.max_repeats == MOST_REPEATS:
+            return "more would make no interval narrower"
+        corpus = min(self._partitions_of, key=self._partitions_of.__getitem__)
+        if self.max_repeats > 1:
+            return f"{corpus} has no more partitions"
+        clips = self._parted[corpus]
+        return f"{corpus} {only_partition(corpus, clips, kind=self._kind(corpus, clips))}"
 
     @property
     def held_out_languages(self) -> tuple[str, ...]:
@@ -89,7 +156,7 @@ class Splits:
     def shared_speakers(self) -> frozenset[str]:
         """Target languages of which some fold's test speakers are heard in training too."""
         targets = self.own or self.low
-        shares = {name: any(self._shared(fold) for fold in folds) for name, folds in targets.items()}
+        shares = {name: any(self._shared(fold) for fold in folds.of_repeat(0)) for name, folds in targets.items()}
         return frozenset(name for name, shared in shares.items() if shared)
 
     def _shared(self, fold: Fold) -> set[str]:
@@ -98,33 +165,39 @@ class Splits:
     def of(self, target: str | None, fold: int, config: MethodConfig) -> Split:
         """The split of a fold for a method with this config, which says what it hears beside its labelled clips.
 
-        `target` is None for a method that transfers and hears no target language: it is tested on all of them.
-        UserError: an unknown target or fold, a method that is not for this kind of protocol, or a clip that is both
-        heard and tested.
+        `fold` counts through the repeats. `target` is None for a method that transfers and hears no target language: it
+        is tested on all of them. UserError: an unknown target or fold, a method that is not for this kind of protocol,
+        or a clip that is both heard and tested.
         """
         if self.protocol.task not in config.TASKS:
             whose = [one.name for one in PROTOCOLS.values() if one.task in config.TASKS]
             raise UserError(f"{type(config).__name__} is not for protocol {self.protocol.name}, but for {whose}")
         if target is not None and target not in self.languages:
             raise unknown("language", target, self.languages)
-        count = self.folds(target) if target else FOLDS
-        if not 0 <= fold < count:
-            raise unknown("fold", fold, range(count))
+        self._require_fold(fold, self.folds(target) if target else FOLDS)
         split = self._within_split(target, fold) if self.own else self._transfer_split(target, fold, config)
         staged = replace(split, stage=stage_speech(self, target, fold, config, split))
         return without_overlap(staged, fold, config.STAGE)
+
+    def _require_fold(self, fold: int, count: int) -> None:
+        if fold not in range(count) and fold not in range(count * self.max_repeats):
+            known = unknown("fold", fold, range(count))
+            last = count * self.max_repeats - 1
+            raise UserError(f"{known}, and on to {last} in repeats" if self.max_repeats > 1 else str(known))
 
     def _within_split(self, target: str | None, fold: int) -> Split:
         if target is None:
             raise unknown("language", "none", self.languages)
         own = self.own[target][fold]
-        others = {name: folds[fold % len(folds)].test for name, folds in self.own.items() if name != target}
+        others = {name: self.own_fold(name, fold).test for name in self.own if name != target}
         return Split(own.train, {}, {"target": own.valid}, {target: own.test, **others}, {})
 
     def _transfer_split(self, target: str | None, fold: int, config: MethodConfig) -> Split:
         high = [folds[fold] for folds in self.high.values()]
         tested = self.languages if target is None else (target,)
-        others = [self.low[name][(fold + 1) % FOLDS].test for name in self.languages if name != target]
+        repeat, number = divmod(fold, FOLDS)
+        beside = repeat * FOLDS + (number + 1) % FOLDS
+        others = [self.low[name][beside].test for name in self.languages if name != target]
         valid = {"hrl": joined(part.valid for part in high)}
         if target is not None and others:
             valid["other-languages"] = joined(others)
@@ -144,10 +217,14 @@ class Splits:
             tests[language] = tests.get(language, ()) + folds[fold].test
         return tests
 
+    def own_fold(self, language: str, fold: int) -> Fold:
+        """The fold of a language, within corpora, that goes with this one of another; of fewer folds some go twice."""
+        own = self.own[language]
+        return own[fold if self.max_repeats > 1 else fold % own.count]
+
     def further(self, language: str, fold: int) -> tuple[str, ...]:
         """Clips of emotions beyond the four that may be heard beside a fold's training clips."""
-        folds = self.own[language]
-        return further_clips(folds[fold % len(folds)], self._everything[language])
+        return further_clips(self.own_fold(language, fold), self._everything[language])
 
     def unlabelled(self, language: str, fold: int) -> tuple[str, ...]:
         """The training clips of a low-resource fold (the floor "own statistics" needs those of every language)."""

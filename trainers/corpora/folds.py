@@ -12,98 +12,70 @@ A corpus published with a split (MSP-Podcast, or a manifest's own column) is hea
 all five are then the same. A corpus that tells its folds is heard by those. Whether a published split or fold parts
 the speakers is not ours to promise: it is looked up, and `speaker_disjoint` says what was found.
 
+A partition may be repeated: repeat 0 is the partition that it always was, and others deal speakers (stratified and
+random folds: clips) anew, as often as `partitions` says. Their folds are numbered on: fold f is fold f mod K of repeat
+f // K, where a partition has K folds. Whatever has only one partition has no repeats, rather than the same folds again:
+a method that hears nothing else would be trained twice to the same numbers, which would count as two (VALIDITY §5).
+
 Folds hold clips of the four classes only; those of a corpus's further emotions are `further_clips`.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
+from trainers.corpora.fold import Fold as Fold
+from trainers.corpora.fold import shared_speakers, texts_of
 from trainers.corpora.groups import FOLDS as FOLDS
 from trainers.corpora.groups import (
+    KEPT_TOGETHER,
     Group,
     Turn,
     five_turns,
-    sentence_groups,
     speaker_groups,
+    speaker_partitions,
     stratified_groups,
+    stratified_partitions,
+    tells_folds,
 )
+from trainers.corpora.sentences import sentence_groups
 from trainers.corpora.utterance import EMOTIONS, SPLITS, Utterance
 from trainers.errors import UserError, unknown
 
 KINDS = ("speaker", "speaker+sentence", "stratified")
 WITHIN_KINDS = ("speaker", "speaker+sentence", "random")
-RANDOM_FOLDS = 10
+BY_CLIP = {"stratified": FOLDS, "random": 10}
+"""Kinds that deal clips instead of speakers, with the number of their folds."""
 
 Role = tuple[int, int | None]
 """Which turn tests and which validates in a fold."""
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Utterance ids of one fold (`index` from 0). No id stands in two parts; no part but `valid` may be empty.
-
-    `speaker_disjoint` is False where a speaker may stand in two parts; tables must then say so. `sentence_disjoint`
-    is True where no sentence of `test` is in `train` or `valid`; False where that is not so or nobody looked.
-    """
-
-    index: int
-    train: tuple[str, ...]
-    valid: tuple[str, ...]
-    test: tuple[str, ...]
-    speaker_disjoint: bool = True
-    sentence_disjoint: bool = False
-
-    def __post_init__(self) -> None:
-        everything = self.train + self.valid + self.test
-        if len(set(everything)) != len(everything):
-            raise ValueError(f"fold {self.index} has an utterance twice: {_first_repeated(everything)!r}")
-        if not self.train or not self.test:
-            counts = f"{len(self.train)} clips to train on and {len(self.test)} to test on"
-            raise ValueError(f"fold {self.index} has {counts}; it needs some of both")
-
-    @classmethod
-    def of(
-        cls,
-        index: int,
-        train: Group,
-        valid: Group,
-        test: Group,
-        *,
-        speaker_disjoint: bool = True,
-        sentence_disjoint: bool = False,
-    ) -> "Fold":
-        """The fold of these utterances; ValueError where they do not keep apart what they are said to keep apart."""
-        shared = _shared_speakers(train, valid, test)
-        if speaker_disjoint and shared:
-            raise ValueError(f"fold {index} has speaker {min(shared)!r} in two parts")
-        repeated = _texts(test) & _texts(train + valid)
-        if sentence_disjoint and (repeated or "" in _texts(test)):
-            raise ValueError(f"fold {index} tests sentence {min(repeated or {''})!r}, which is heard before")
-        return cls(index, _ids(train), _ids(valid), _ids(test), speaker_disjoint, sentence_disjoint)
-
-
-def high_resource_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> tuple[Fold, ...]:
+def high_resource_folds(
+    corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker", repeat: int = 0
+) -> tuple[Fold, ...]:
     """Five folds of a corpus whose labels are trained on: group r validates, r + 1 tests, the three others train.
 
     `kind` is one of `KINDS`. Validation says the sentences of training, by other speakers; the sentences that are
     tested it does not hear either. UserError: what `speaker_groups` and `sentence_groups` refuse; a fold that is left
-    without clips.
+    without clips; a `repeat` that is not below `partitions`.
     """
     roles = [((r + 1) % FOLDS, r) for r in range(FOLDS)]
-    return _five_folds(corpus, utterances, kind, roles)
+    return _five_folds(corpus, utterances, kind, repeat, roles)
 
 
-def low_resource_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> tuple[Fold, ...]:
+def low_resource_folds(
+    corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker", repeat: int = 0
+) -> tuple[Fold, ...]:
     """Five folds of a corpus whose labels are not trained on: group r tests, the other four train without labels.
 
     `kind` is one of `KINDS`; nothing validates. Over the five folds each clip is tested once, except where folds go by
     sentence too (then each is tested at most once) or by a published split. UserError as for `high_resource_folds`.
     """
-    return _five_folds(corpus, utterances, kind, [(r, None) for r in range(FOLDS)])
+    return _five_folds(corpus, utterances, kind, repeat, [(r, None) for r in range(FOLDS)])
 
 
-def within_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> tuple[Fold, ...]:
+def within_folds(
+    corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker", repeat: int = 0
+) -> tuple[Fold, ...]:
     """Folds for a classifier that is trained on this very corpus's labels: group r tests, r + 1 validates.
 
     `kind` is one of `WITHIN_KINDS`. By speaker there are as many folds as the corpus has groups: CASIA four (one
@@ -113,11 +85,37 @@ def within_folds(corpus: str, utterances: Sequence[Utterance], *, kind: str = "s
     if kind not in WITHIN_KINDS:
         raise unknown("kind of folds", kind, WITHIN_KINDS)
     clips = _of_four_classes(utterances)
-    if kind != "random" and _has_split(corpus, clips):
+    _require_repeat(corpus, clips, kind, repeat)
+    if kind not in BY_CLIP and _has_split(corpus, clips):
         return _split_folds(corpus, clips, kind, validated=True)
-    groups = stratified_groups(corpus, clips, RANDOM_FOLDS) if kind == "random" else speaker_groups(corpus, clips)
+    groups = _groups(corpus, clips, kind, repeat)
     roles = [(r, (r + 1) % len(groups)) for r in range(len(groups))]
-    return _folds_in_turn(corpus, groups, tuple(enumerate(groups)), kind, roles)
+    return _folds_in_turn(corpus, groups, tuple(enumerate(groups)), kind, repeat, roles)
+
+
+def partitions(corpus: str, utterances: Sequence[Utterance], *, kind: str = "speaker") -> int:
+    """How many partitions there are, repeat 0 included: at most `repeats.MOST_REPEATS`, at least 1.
+
+    `kind`: any of folds. A published split, folds that a corpus tells, IEMOCAP's sessions and no more speakers than
+    groups make one partition (`only_partition` says which).
+    """
+    clips = _of_four_classes(utterances)
+    if kind in BY_CLIP:
+        return stratified_partitions(corpus, clips, BY_CLIP[kind])
+    return 1 if _has_split(corpus, clips) else speaker_partitions(corpus, clips)
+
+
+def only_partition(corpus: str, utterances: Iterable[Utterance], *, kind: str = "speaker") -> str:
+    """Why a corpus has only one partition, in words that follow its name."""
+    clips = _of_four_classes(utterances)
+    if kind not in BY_CLIP:
+        if _has_split(corpus, clips):
+            return "is heard by its published split"
+        if tells_folds(clips):
+            return "tells its folds"
+        if corpus in KEPT_TOGETHER:
+            return "has sessions that stay together"
+    return "is too small for a second partition"
 
 
 def further_clips(fold: Fold, utterances: Iterable[Utterance]) -> tuple[str, ...]:
@@ -130,7 +128,7 @@ def further_clips(fold: Fold, utterances: Iterable[Utterance]) -> tuple[str, ...
     known = {clip.id: clip for clip in utterances}
     held_out = [known[each] for each in fold.test + fold.valid] if fold.speaker_disjoint else []
     speakers = {clip.speaker for clip in held_out}
-    texts = _texts(known[each] for each in fold.test) if fold.sentence_disjoint else set()
+    texts = texts_of(known[each] for each in fold.test) if fold.sentence_disjoint else set()
     return tuple(
         name
         for name, clip in sorted(known.items())
@@ -141,30 +139,46 @@ def further_clips(fold: Fold, utterances: Iterable[Utterance]) -> tuple[str, ...
     )
 
 
-def _five_folds(corpus: str, utterances: Sequence[Utterance], kind: str, roles: Sequence[Role]) -> tuple[Fold, ...]:
+def _five_folds(
+    corpus: str, utterances: Sequence[Utterance], kind: str, repeat: int, roles: Sequence[Role]
+) -> tuple[Fold, ...]:
     if kind not in KINDS:
         raise unknown("kind of folds", kind, KINDS)
     clips = _of_four_classes(utterances)
-    if kind != "stratified" and _has_split(corpus, clips):
+    _require_repeat(corpus, clips, kind, repeat)
+    if kind not in BY_CLIP and _has_split(corpus, clips):
         return _split_folds(corpus, clips, kind, validated=roles[0][1] is not None)
-    groups = stratified_groups(corpus, clips) if kind == "stratified" else speaker_groups(corpus, clips)
+    groups = _groups(corpus, clips, kind, repeat)
     turns = five_turns(groups, halve=kind != "speaker+sentence")
-    return _folds_in_turn(corpus, groups, turns, kind, roles)
+    return _folds_in_turn(corpus, groups, turns, kind, repeat, roles)
+
+
+def _groups(corpus: str, clips: Sequence[Utterance], kind: str, repeat: int) -> tuple[Group, ...]:
+    if kind in BY_CLIP:
+        return stratified_groups(corpus, clips, BY_CLIP[kind], repeat)
+    return speaker_groups(corpus, clips, repeat)
+
+
+def _require_repeat(corpus: str, clips: Sequence[Utterance], kind: str, repeat: int) -> None:
+    """Repeat 0 is always there, and nothing is looked up for it."""
+    if repeat and not 0 < repeat < (there_are := partitions(corpus, clips, kind=kind)):
+        why = f": it {only_partition(corpus, clips, kind=kind)}" if there_are == 1 else ""
+        raise UserError(f"repeat is {repeat}; {corpus} has {there_are} of folds by {kind}, from 0{why}")
 
 
 def _folds_in_turn(
-    corpus: str, groups: Sequence[Group], turns: Sequence[Turn], kind: str, roles: Sequence[Role]
+    corpus: str, groups: Sequence[Group], turns: Sequence[Turn], kind: str, repeat: int, roles: Sequence[Role]
 ) -> tuple[Fold, ...]:
     """A fold for each role: whoever has no turn in it trains."""
-    sentences = sentence_groups(corpus, [clips for _, clips in turns]) if kind == "speaker+sentence" else ()
-    told = any(clip.fold is not None for group in groups for clip in group)
+    sentences = sentence_groups(corpus, [clips for _, clips in turns], repeat) if kind == "speaker+sentence" else ()
+    told = tells_folds(clip for group in groups for clip in group)
     folds = []
     for index, (test, valid) in enumerate(roles):
         owners = [turns[turn][0] for turn in (test, valid) if turn is not None]
         parts = _others(groups, *owners), () if valid is None else turns[valid][1], turns[test][1]
         if sentences:
             parts = _parted_by_sentence(parts, sentences[test])
-        folds.append(_fold(corpus, index, parts, kind, told=told))
+        folds.append(_fold(corpus, repeat * len(roles) + index, parts, kind, told=told))
     return tuple(folds)
 
 
@@ -174,8 +188,7 @@ def _fold(corpus: str, index: int, parts: tuple[Group, Group, Group], kind: str,
     if not train or not test:
         counts = f"{len(train)} clips to train on and {len(test)} to test on"
         raise UserError(f"fold {index} of {corpus} by {kind} has {counts}; it needs some of both")
-    by_speaker = kind in ("speaker", "speaker+sentence")
-    apart = by_speaker and not (told and _shared_speakers(*parts))
+    apart = kind not in BY_CLIP and not (told and shared_speakers(*parts))
     return Fold.of(index, *parts, speaker_disjoint=apart, sentence_disjoint=kind == "speaker+sentence")
 
 
@@ -199,9 +212,9 @@ def _split_folds(corpus: str, clips: Sequence[Utterance], kind: str, *, validate
     train, valid, test = (tuple(clip for clip in clips if clip.split == split) for split in SPLITS)
     parts = train, valid if validated else (), test
     if kind == "speaker+sentence":
-        if "" in _texts(clips):
+        if "" in texts_of(clips):
             raise UserError(f"{corpus} tells no sentences of some clips: folds by speaker+sentence need them")
-        parts = _parted_by_sentence(parts, _texts(test))
+        parts = _parted_by_sentence(parts, texts_of(test))
     return tuple(_fold(corpus, index, parts, kind, told=True) for index in range(FOLDS))
 
 
@@ -214,20 +227,3 @@ def _others(groups: Sequence[Group], *without: int) -> Group:
     """The clips of all groups but these, in the order of their paths."""
     clips = (clip for number, group in enumerate(groups) if number not in without for clip in group)
     return tuple(sorted(clips, key=lambda clip: clip.id))
-
-
-def _shared_speakers(*parts: Group) -> set[str]:
-    heard = Counter(speaker for part in parts for speaker in {clip.speaker for clip in part})
-    return {speaker for speaker, count in heard.items() if count > 1}
-
-
-def _texts(clips: Iterable[Utterance]) -> set[str]:
-    return {clip.text for clip in clips}
-
-
-def _ids(clips: Iterable[Utterance]) -> tuple[str, ...]:
-    return tuple(clip.id for clip in clips)
-
-
-def _first_repeated(values: Sequence[str]) -> str:
-    return min(value for value in set(values) if values.count(value) > 1)

@@ -1,18 +1,21 @@
-"""What takes turns in a corpus's folds: groups of speakers, groups of sentences, or equal parts of every class.
+"""What takes turns in a corpus's folds: groups of speakers, or equal parts of every class.
 
 EMO-DB: five pairs of one man and one woman. RAVDESS: twelve pairs of actors dealt to five groups (3, 3, 2, 2, 2).
 SUBESCO: two women and two men a group. IEMOCAP: the two speakers of a session. CASIA: each of its four speakers.
 URDU: the most even of its groupings; emotion is nearly a function of the speaker there, so none is balanced.
 A corpus that tells its own folds: those. Any other corpus: its women, then its men, dealt to five groups in turn.
 No generator of random numbers is asked, whose stream may change with a library's version: order comes from hashes.
+
+These are the groups of repeat 0. Those of further repeats shuffle them, women among women and men among men
+(`trainers.corpora.repeats`), so that pairs, genders and sizes stay as they are told here; URDU's are held to nearly the
+evenness of the first ones. There are none where a corpus tells its folds, of IEMOCAP, whose sessions stay together,
+and of four or five speakers.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from trainers.corpora.repeats import Deal, Groups, partition, partitions
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError
 
@@ -61,8 +64,11 @@ GROUPS = {
     "casia": CASIA_GROUPS,
 }
 
-DEALS = 500
-"""Ways of dealing sentences that are compared; fewer of more than a hundred sentences, which come out even anyway."""
+KEPT_TOGETHER = ("iemocap",)
+"""Corpora of which no group is parted: the speakers of a session talk with each other."""
+
+CHOSEN_TO_BE_EVEN = ("urdu",)
+"""Corpora whose groups were chosen for their classes."""
 
 Group = tuple[Utterance, ...]
 
@@ -70,14 +76,32 @@ Turn = tuple[int, Group]
 """The number of a group, and those of its clips that have their turn."""
 
 
-def speaker_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group, ...]:
+def speaker_groups(corpus: str, utterances: Sequence[Utterance], repeat: int = 0) -> tuple[Group, ...]:
     """The groups that take turns, whole speakers each (five; CASIA's four); of an incomplete copy who is there.
 
     Where the clips tell their folds (`Utterance.fold`), fold by fold; speakers may then stand in several. UserError: a
-    speaker that the corpus's grouping does not know, a group without clips, a fold told of some clips only.
+    speaker that the corpus's grouping does not know, a group without clips, a fold told of some clips only. `repeat` is
+    below `speaker_partitions`.
     """
-    if any(clip.fold is not None for clip in utterances):
+    if tells_folds(utterances):
         return _told_groups(corpus, utterances)
+    first = _first_groups(corpus, utterances)
+    return _regrouped(utterances, partition(_speaker_deal(corpus, first), repeat), _speaker) if repeat else first
+
+
+def speaker_partitions(corpus: str, utterances: Sequence[Utterance]) -> int:
+    """How many repeats `speaker_groups` has. Of URDU they are so many that they are not counted."""
+    if tells_folds(utterances) or corpus in KEPT_TOGETHER:
+        return 1
+    return partitions(_speaker_deal(corpus, _first_groups(corpus, utterances)))
+
+
+def tells_folds(utterances: Iterable[Utterance]) -> bool:
+    """Whether a corpus tells which clips are tested in which fold."""
+    return any(clip.fold is not None for clip in utterances)
+
+
+def _first_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group, ...]:
     present = {clip.speaker.removeprefix(f"{corpus}:") for clip in utterances}
     planned = GROUPS.get(corpus) or _dealt(utterances, corpus)
     strangers = present - {speaker for group in planned for speaker in group}
@@ -92,6 +116,50 @@ def speaker_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group,
     return groups
 
 
+def _speaker_deal(corpus: str, first: Sequence[Group]) -> Deal:
+    everybody = [clip for group in first for clip in group]
+    genders, clips = _genders(everybody), _classes(everybody) if corpus in CHOSEN_TO_BE_EVEN else {}
+    return Deal(
+        corpus,
+        first=tuple(tuple(sorted({clip.speaker for clip in group})) for group in first),
+        strata=tuple(sorted(genders.items())),
+        clips=tuple(sorted((speaker, tuple(counts)) for speaker, counts in clips.items())),
+    )
+
+
+def _regrouped(utterances: Iterable[Utterance], groups: Groups, unit: Callable[[Utterance], str]) -> tuple[Group, ...]:
+    """The clips group by group, each in the order in which they come; `unit`: what of a clip is grouped."""
+    place = {name: number for number, group in enumerate(groups) for name in group}
+    found: list[list[Utterance]] = [[] for _ in groups]
+    for clip in utterances:
+        found[place[unit(clip)]].append(clip)
+    return tuple(map(tuple, found))
+
+
+def _speaker(clip: Utterance) -> str:
+    return clip.speaker
+
+
+def _clip_id(clip: Utterance) -> str:
+    return clip.id
+
+
+def _genders(utterances: Iterable[Utterance]) -> dict[str, str]:
+    """Speaker -> gender, although some clips may not tell it."""
+    told: dict[str, str] = {}
+    for clip in utterances:
+        told[clip.speaker] = max(clip.gender, told.get(clip.speaker, ""))
+    return told
+
+
+def _classes(utterances: Iterable[Utterance]) -> dict[str, list[int]]:
+    """Speaker -> number of clips of each class."""
+    counts: dict[str, list[int]] = {}
+    for clip in utterances:
+        counts.setdefault(clip.speaker, [0] * len(EMOTIONS))[EMOTIONS.index(clip.emotion)] += 1
+    return counts
+
+
 def _told_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group, ...]:
     silent = [clip.id for clip in utterances if clip.fold is None]
     if silent:
@@ -104,22 +172,39 @@ def _told_groups(corpus: str, utterances: Sequence[Utterance]) -> tuple[Group, .
 
 def _dealt(utterances: Iterable[Utterance], corpus: str) -> tuple[tuple[str, ...], ...]:
     """Women, then men, each in the order of their names, dealt to the groups in turn."""
-    speakers = sorted({(clip.gender, clip.speaker.removeprefix(f"{corpus}:")) for clip in utterances})
+    speakers = sorted((gender, name.removeprefix(f"{corpus}:")) for name, gender in _genders(utterances).items())
     if len(speakers) < FOLDS:
         raise UserError(f"{corpus} has {len(speakers)} speakers; five folds by speaker need at least {FOLDS}")
     return tuple(tuple(name for _, name in speakers[group::FOLDS]) for group in range(FOLDS))
 
 
-def stratified_groups(corpus: str, utterances: Sequence[Utterance], count: int = FOLDS) -> tuple[Group, ...]:
-    """Each class in an order that only its ids decide, dealt to `count` groups in turn; UserError for fewer clips."""
-    if len(utterances) < count:
-        raise UserError(f"{corpus} has {len(utterances)} clips; {count} folds need at least {count}")
-    return _dealt_evenly(utterances, count)
+def stratified_groups(
+    corpus: str, utterances: Sequence[Utterance], number: int = FOLDS, repeat: int = 0
+) -> tuple[Group, ...]:
+    """Each class in an order that only its ids decide, dealt to `number` groups in turn; further repeats shuffle the
+    clips of each class. UserError for fewer clips. `repeat` is below `stratified_partitions`."""
+    if len(utterances) < number:
+        raise UserError(f"{corpus} has {len(utterances)} clips; {number} folds need at least {number}")
+    first = _dealt_evenly(utterances, number)
+    if not repeat:
+        return first
+    in_order = sorted(utterances, key=_clip_id)
+    return _regrouped(in_order, partition(_clip_deal(corpus, first), repeat), _clip_id)
 
 
-def _dealt_evenly(clips: Sequence[Utterance], count: int) -> tuple[Group, ...]:
+def stratified_partitions(corpus: str, utterances: Sequence[Utterance], number: int = FOLDS) -> int:
+    """How many repeats `stratified_groups` has."""
+    return partitions(_clip_deal(corpus, _dealt_evenly(utterances, number)))
+
+
+def _clip_deal(corpus: str, first: Sequence[Group]) -> Deal:
+    emotions = sorted((clip.id, clip.emotion) for group in first for clip in group)
+    return Deal(corpus, tuple(tuple(map(_clip_id, group)) for group in first), tuple(emotions))
+
+
+def _dealt_evenly(clips: Sequence[Utterance], number: int) -> tuple[Group, ...]:
     shuffled = sorted(clips, key=lambda clip: (EMOTIONS.index(clip.emotion), _digest(clip.id)))
-    return tuple(tuple(sorted(shuffled[group::count], key=lambda clip: clip.id)) for group in range(count))
+    return tuple(tuple(sorted(shuffled[group::number], key=_clip_id)) for group in range(number))
 
 
 def five_turns(groups: Sequence[Group], *, halve: bool) -> tuple[Turn, ...]:
@@ -134,55 +219,6 @@ def five_turns(groups: Sequence[Group], *, halve: bool) -> tuple[Turn, ...]:
     first, second, third, fourth = groups
     one, other = _dealt_evenly(fourth, 2) if halve else (fourth, fourth)
     return ((0, first), (3, one), (1, second), (3, other), (2, third))
-
-
-def sentence_groups(corpus: str, turns: Sequence[Group]) -> tuple[frozenset[str], ...]:
-    """For each turn the sentences that are tested in it; no other turn has them, unless sentences are too few.
-
-    Each sentence belongs to one turn (of fewer sentences than turns, such as RAVDESS's two, to every second, third …
-    turn). Of `DEALS` ways of dealing them, the first in their own order and the others shuffled by hashes, that one
-    is taken in which the fewest turns lack a class; of those the one whose smallest class in any turn is largest; of
-    those the one that tests most clips. What is tested of a sentence is lost to training from all other speakers, so
-    that one also trains on most. UserError: a clip without a text, or only one sentence.
-    """
-    silent = sorted(clip.id for turn in turns for clip in turn if not clip.text)
-    if silent:
-        raise UserError(f"{corpus} tells no sentences (of {silent[0]!r}, for one): folds by speaker+sentence need them")
-    texts = sorted({clip.text for turn in turns for clip in turn})
-    if len(texts) < 2:
-        raise UserError(f"{corpus} has {len(texts)} sentence; folds by speaker+sentence need at least 2")
-    count = min(len(turns), len(texts))
-    counts = _counts(turns, texts)
-    deals = (_deal(texts, number, count) for number in range(max(1, min(DEALS, 100 * DEALS // len(texts)))))
-    best = max(deals, key=lambda deal: _merit(deal, counts))
-    return tuple(
-        frozenset(text for text, group in zip(texts, best, strict=True) if group == turn % count)
-        for turn in range(len(turns))
-    )
-
-
-def _deal(texts: Sequence[str], number: int, count: int) -> NDArray[np.int64]:
-    """(texts,) the group of each."""
-    shuffled = sorted(texts, key=lambda text: _digest(f"{number}/{text}")) if number else list(texts)
-    place = {text: position % count for position, text in enumerate(shuffled)}
-    return np.array([place[text] for text in texts])
-
-
-def _counts(turns: Sequence[Group], texts: Sequence[str]) -> NDArray[np.int64]:
-    """(turns, texts, classes) number of clips."""
-    counts = np.zeros((len(turns), len(texts), len(EMOTIONS)), dtype=np.int64)
-    place = {text: position for position, text in enumerate(texts)}
-    for number, turn in enumerate(turns):
-        for clip in turn:
-            counts[number, place[clip.text], EMOTIONS.index(clip.emotion)] += 1
-    return counts
-
-
-def _merit(deal: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[int, int, int]:
-    """To be maximised, the first number first: see `sentence_groups`."""
-    turns = np.arange(len(counts)) % (deal.max() + 1)
-    tested = np.einsum("tx,txc->tc", deal[None, :] == turns[:, None], counts)
-    return -int((tested == 0).sum()), int(tested.min()), int(tested.sum())
 
 
 def _digest(name: str) -> str:
