@@ -1,11 +1,13 @@
 """A sweep with all that it takes to answer it, and the answer: the table on the terminal and in MLflow."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from orchestrator import crossing, distance, gender, speakers, stability
+from orchestrator.choosing import Choice
 from orchestrator.compare import Comparison, compare
+from orchestrator.contest import Contest
 from orchestrator.ground import Ground
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Configuration, Plan, PlannedCell
@@ -31,7 +33,7 @@ SHOWN: Mapping[str, Show] = {
 class Answer:
     """A sweep on its ground, with its plan and the ledger that holds, or will hold, its results.
 
-    `command`: how the user asked.
+    `command`: how the user asked. `choice`: how configurations are chosen among.
     """
 
     sweep: Sweep
@@ -40,6 +42,7 @@ class Answer:
     ledger: Ledger
     tracking_uri: str | None
     command: str
+    choice: Choice = field(default_factory=Choice)
 
     @cached_property
     def splits(self) -> Splits:
@@ -52,7 +55,12 @@ class Answer:
         To choose a language's winner on the others' labels takes a winner per language; one winner over all would be
         chosen on test labels.
         """
-        return self.splits.selector
+        return self.choice.selector(self.splits.selector, self.plan)
+
+    @cached_property
+    def contest(self) -> Contest | None:
+        """How the configurations race; None where they do not."""
+        return self.choice.contest(self.sweep, self.plan)
 
     @property
     def missing_stages(self) -> dict[str, PlannedCell]:

@@ -5,6 +5,9 @@ import ast
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestrator.choosing import Choice
+from orchestrator.compare import SELECTORS
+from orchestrator.objective import OBJECTIVES
 from trainers.errors import UserError
 from trainers.protocols import PROTOCOLS
 from trainers.splits import FOLDS_BY
@@ -65,12 +68,48 @@ def _parser() -> Parser:
     how.add_argument("--steps", type=int, help="optimiser steps of each cell")
     how.add_argument("--batch-size", type=int, help="clips per source and step")
     how.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="any other setting")
+    _add_choice(parser)
+    how.add_argument("--no-canary", action="store_true", help="do not rehearse a short cell before all others")
+    how.add_argument(
+        "--gpus-per-cell",
+        type=float,
+        metavar="N",
+        help="1, several (one training on all of them), or a share of one (several small cells at a time)",
+    )
     how.add_argument("--slots", type=int, help="cells at a time (default: one a GPU, else one a core)")
     where = parser.add_argument_group("where")
     where.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
     where.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     where.add_argument("--fresh", action="store_true", help="set this sweep's results aside and train all anew")
     return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    choice = parser.add_argument_group("which configuration is best")
+    choice.add_argument(
+        "--select-on", metavar="LABELS", help=f"validation labels that choose: {' | '.join(SELECTORS)} (hrl; target)"
+    )
+    choice.add_argument(
+        "--objective", default="mean", metavar="KIND", help=f"over languages: {' | '.join(OBJECTIVES)} (mean)"
+    )
+    choice.add_argument(
+        "--race",
+        action=argparse.BooleanOptionalAction,
+        help="drop configurations that are beaten (default: where there are more than five and one is to be chosen)",
+    )
+    choice.add_argument("--race-alpha", type=float, default=0.05, metavar="P", help="chance to drop the best (.05)")
+    choice.add_argument("--repeats", type=int, default=1, metavar="R", help="partitions of the folds (default: 1)")
+    choice.add_argument(
+        "--until-ci", type=float, metavar="WIDTH", help="repeat partitions until the winner's lead is known so well"
+    )
+    cost = parser.add_argument_group("what it may cost")
+    cost.add_argument("--price-per-gpu-hour", type=float, metavar="MONEY", help="show the plan's price, too")
+    cost.add_argument("--budget-gpu-hours", type=float, metavar="HOURS", help="stop when so much is spent; all is kept")
+
+
+def choice(arguments: argparse.Namespace) -> Choice:
+    """How the user wants configurations chosen among."""
+    return Choice(arguments.select_on, arguments.objective, arguments.race, arguments.race_alpha)
 
 
 def roles(arguments: argparse.Namespace) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Work that nobody holds, in order of priority; who needs whom; and which cells make up a block."""
+"""Work that nobody holds, in order of priority; and who needs whom."""
 
 from bisect import bisect_left, insort
 from collections import defaultdict
@@ -28,6 +28,9 @@ class Backlog:
             return False
         place = self._place(key)
         return place < len(self._sorted) and self._sorted[place][1] == key
+
+    def __len__(self) -> int:
+        return len(self._sorted)
 
     def __iter__(self) -> Iterator[str]:
         return (key for _, key in self._sorted)
@@ -70,23 +73,3 @@ class Needs:
             return True
         coming = (each for each in dependents if not any(each in ends for ends in ended))
         return any(self.is_wanted(each, withdrawn, *ended) for each in coming)
-
-
-class Blocks:
-    """The cells of each configuration's blocks, and which blocks are complete, in the order in which they became so."""
-
-    def __init__(self) -> None:
-        self._keys: dict[tuple[int | None, int], list[str]] = defaultdict(list)
-        self._complete: dict[int | None, list[int]] = defaultdict(list)
-
-    def add(self, cell: Cell) -> None:
-        self._keys[cell.configuration, cell.block].append(cell.key)
-
-    def finish(self, cell: Cell, done: Container[str]) -> None:
-        """A cell is done: is its block complete now?"""
-        if all(key in done for key in self._keys[cell.configuration, cell.block]):
-            self._complete[cell.configuration].append(cell.block)
-
-    def complete(self, configuration: int) -> list[list[str]]:
-        """Keys of the cells of each complete block."""
-        return [self._keys[configuration, block] for block in self._complete.get(configuration, ())]

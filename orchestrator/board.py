@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestrator.backlog import Backlog, Blocks, Needs
-from orchestrator.messages import Cause, Cell, Event, Lease, Progress, Snapshot, Summary
+from orchestrator.backlog import Backlog, Needs
+from orchestrator.blocks import Blocks
+from orchestrator.messages import Cause, Cell, Event, Lease, Progress, Snapshot, Standings, Summary
 
-__all__ = ["RETRIES", "BoardState", "Cause", "Cell", "Event", "Lease", "Progress", "Snapshot", "Summary"]
+__all__ = ["RETRIES", "BoardState", "Cause", "Cell", "Event", "Lease", "Progress", "Snapshot", "Standings", "Summary"]
 
 RETRIES: Mapping[str, int] = {"process": 3, "memory": 1}
 """How often a cell may be tried again, per cause; any other cause fails it at once."""
@@ -25,7 +26,7 @@ class BoardState:
     cells: dict[str, Cell] = field(default_factory=dict)
     results: dict[str, Summary] = field(default_factory=dict)
     failures: dict[str, Event] = field(default_factory=dict)
-    withdrawn: set[int] = field(default_factory=set)
+    withdrawn: dict[int, str] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     closed: bool = False
@@ -35,6 +36,9 @@ class BoardState:
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter)
     _needs: Needs = field(default_factory=Needs)
     _blocks: Blocks = field(default_factory=Blocks)
+    _coming: Counter[int | None] = field(default_factory=Counter)
+    _shelved: set[str] = field(default_factory=set)
+    _front: int | None = None
 
     def put(self, cells: Iterable[Cell], known: Mapping[str, Summary]) -> None:
         """Add cells, the most urgent first, whole blocks. Those in `known` count as finished and make no event."""
@@ -43,11 +47,15 @@ class BoardState:
             self.cells[cell.key] = cell
             self._blocks.add(cell)
             self._needs.add(cell)
+            self._coming[cell.configuration] += 1
         for key in fresh:
             if key in known:
                 self._finish(key, known[key])
             else:
                 self._wait(key)
+                for need in self._needs.of(key):
+                    if self._is_wanted(need):
+                        self._recall(need)
 
     def take(self, slot: str, attempt: int) -> Cell | Literal["wait", "closed", "stale"]:
         """The most urgent waiting cell, now held by this attempt. Asked again, it gives the cell already held."""
@@ -55,9 +63,11 @@ class BoardState:
             return "stale"
         if self.closed:
             return "closed"
-        ready = (key for key in self._waiting() if self._needs.are_met(key, self.results))
-        if slot not in self.leases and not any(self._claim(slot, attempt, key) for key in ready):
-            return "wait"
+        ready = (key for key in self._backlog if self._needs.are_met(key, self.results))
+        if slot not in self.leases:
+            key = next(ready, None)
+            if key is None or not self._claim(slot, attempt, key):
+                return "wait"
         return self.cells[self.leases[slot].key]
 
     def done(self, slot: str, attempt: int, key: str, summary: Summary) -> bool:
@@ -93,9 +103,12 @@ class BoardState:
         lease = self.leases.get(slot)
         return self.closed or lease is None or lease.attempt != attempt or not self._is_wanted(lease.key)
 
-    def withdraw(self, configuration: int) -> None:
+    def withdraw(self, configuration: int, why: str = "") -> None:
         """Hand out no more of a configuration's cells."""
-        self.withdrawn.add(configuration)
+        self.withdrawn.setdefault(configuration, why)
+        for key in [key for key in self._backlog if not self._is_wanted(key)]:
+            self._shelve(key)
+        self._front = None
 
     def close(self) -> None:
         """Hand out nothing more; running cells are to stop."""
@@ -103,17 +116,27 @@ class BoardState:
 
     def progress_of(self, configuration: int) -> Progress:
         """What a trial mirrors; a block with a failed cell never becomes complete."""
-        blocks = tuple(tuple(self.results[key] for key in keys) for keys in self._blocks.complete(configuration))
-        held = (lease.key for lease in self.leases.values())
-        owners = {self.cells[key].configuration for key in (*self._waiting(), *held)}
-        return Progress(blocks, self.closed or (bool(self.cells) and configuration not in owners))
+        blocks = tuple(self._blocks.complete(configuration, self.results).values())
+        settled = self.closed or (bool(self.cells) and not self._coming[configuration])
+        return Progress(blocks, settled, self.front)
+
+    @property
+    def front(self) -> int:
+        """How many blocks from the first on are complete in all configurations still in the race."""
+        if self._front is None:
+            self._front = self._blocks.front(self.withdrawn)
+        return self._front
+
+    def standings(self) -> Standings:
+        """What a race is judged by."""
+        return self._blocks.standings(self.results)
 
     def snapshot(self) -> Snapshot:
-        waiting, running = len(self._waiting()), len(self.leases)
+        waiting, running = len(self._backlog), len(self.leases)
         done, failed = len(self.results), len(self.failures)
         gone = len(self.cells) - done - failed - waiting - running
         slots = {slot: self.leases.get(slot) for slot in sorted(self._attempts)}
-        return Snapshot(done, running, waiting, failed, gone, slots, self.trouble)
+        return Snapshot(done, running, waiting, failed, gone, slots, self.trouble, dict(self.withdrawn))
 
     def _admit(self, slot: str, attempt: int) -> bool:
         """Whether this attempt is the slot's newest; a newer one voids what the older one held."""
@@ -127,7 +150,8 @@ class BoardState:
         """Whether the slot holds the cell. An unheld, unfinished cell is given to whoever says that it runs it."""
         if key not in self.cells or not self._admit(slot, attempt):
             return False
-        if slot not in self.leases and key in self._backlog:
+        if slot not in self.leases and (key in self._shelved or key in self._backlog):
+            self._recall(key)
             self._backlog.remove(key)
             self.leases[slot] = Lease(attempt, key)
         return slot in self.leases and self.leases[slot].key == key
@@ -148,25 +172,52 @@ class BoardState:
         """Let a cell wait, or give it up where what it needs was given up."""
         failed = [self.failures[need] for need in self._needs.of(key) if need in self.failures]
         if failed:
-            self._fail(Event(key, None, failed[0].cause, f"its stage failed: {failed[0].reason}"))
+            first = failed[0]
+            role = self.cells[first.key].role or "need"
+            self._fail(Event(key, None, first.cause, f"its {role} failed: {first.reason}", first.key))
         else:
             self._backlog.add(key)
+            if not self._is_wanted(key):
+                self._shelve(key)
+
+    def _shelve(self, key: str) -> None:
+        """Nobody wants a waiting cell any more."""
+        self._backlog.remove(key)
+        self._shelved.add(key)
+        self._coming[self.cells[key].configuration] -= 1
+
+    def _recall(self, key: str) -> None:
+        """What was shelved waits again: a cell that came later needs it, or a slot is at it."""
+        if key in self._shelved:
+            self._shelved.remove(key)
+            self._backlog.add(key)
+            self._coming[self.cells[key].configuration] += 1
 
     def _fail(self, event: Event) -> None:
         """Give a cell up, and with it whatever waits for it; what needs it and is held already may still be done."""
+        cell = self.cells[event.key]
         self.failures[event.key] = event
         self.events.append(event)
+        self._blocks.fail(cell, event.cause)
+        self._settle(cell)
         for dependent in self._needs.dependents(event.key):
-            if dependent in self._backlog:
+            if dependent in self._backlog or dependent in self._shelved:
+                self._recall(dependent)
                 self._backlog.remove(dependent)
                 self._wait(dependent)
 
     def _finish(self, key: str, summary: Summary) -> None:
         self.results[key] = summary
         self._blocks.finish(self.cells[key], self.results)
+        self._settle(self.cells[key])
 
-    def _waiting(self) -> list[str]:
-        return [key for key in self._backlog if self._is_wanted(key)]
+    def _settle(self, cell: Cell) -> None:
+        """A cell came to its end: what only it needed is not wanted any more."""
+        self._coming[cell.configuration] -= 1
+        for need in self._needs.of(cell.key):
+            if need in self._backlog and not self._is_wanted(need):
+                self._shelve(need)
+        self._front = None
 
     def _is_wanted(self, key: str) -> bool:
         return self._needs.is_wanted(key, self.withdrawn, self.results, self.failures)

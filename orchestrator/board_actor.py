@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import ray
 
-from orchestrator.board import BoardState, Cause, Cell, Event, Progress, Snapshot, Summary
+from orchestrator.board import BoardState, Cause, Cell, Event, Progress, Snapshot, Standings, Summary
 
 HEAD = "node:__internal_head__"
 """Ray's own resource of the head node; a crumb of it pins an actor or a trial there."""
@@ -71,21 +71,25 @@ class Board:
             self.state.lost(slot, slot in blamed, why)
         await self._notify()
 
-    async def withdraw(self, configuration: int) -> None:
-        self.state.withdraw(configuration)
+    async def withdraw(self, configuration: int, why: str = "") -> None:
+        self.state.withdraw(configuration, why)
         await self._notify()
+
+    async def standings(self) -> Standings:
+        return self.state.standings()
 
     async def close(self) -> None:
         self.state.close()
         self._filled.set()
         await self._notify()
 
-    async def wait(self, configuration: int, seen: int) -> Progress:
-        """The configuration's progress as soon as it has more than `seen` complete blocks, or is settled."""
+    async def wait(self, configuration: int, seen: int, front: int) -> Progress:
+        """The configuration's progress as soon as it has more than `seen` complete blocks, is settled, or the front of
+        all configurations has moved on."""
         async with self._changed:
             while True:
                 progress = self.state.progress_of(configuration)
-                if len(progress.blocks) > seen or progress.settled:
+                if len(progress.blocks) > seen or progress.settled or progress.front > front:
                     return progress
                 await self._changed.wait()
 

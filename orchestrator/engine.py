@@ -10,11 +10,13 @@ from typing import Any
 
 import ray
 
-from orchestrator.board import Cell, Event, Snapshot, Summary
+from orchestrator.board import BoardState, Cell, Event, Snapshot, Summary
 from orchestrator.board_actor import start_board
 from orchestrator.cluster import Signals, connected, describe, resources
+from orchestrator.contest import Contest, racing_scheduler
+from orchestrator.objective import Objective, mean_language
 from orchestrator.slots import Slots
-from orchestrator.trial import Mirror, Score, tune_configurations, valid_uar
+from orchestrator.trial import Mirror, tune_configurations
 from orchestrator.worker import Work
 from trainers.errors import UserError
 
@@ -27,23 +29,32 @@ TUNE_GRACE_S = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What this run did: how many cells it finished, which failed, and whether it was interrupted before the end."""
+    """What this run did: how many cells it finished, which failed, and whether it was interrupted before the end.
+
+    `dropped`: configurations that were beaten, with what is to be said of that. `stopped`: why the run ended itself
+    before its end, "" where it did not.
+    """
 
     done: int
     failed: tuple[Event, ...]
     interrupted: bool
+    dropped: Mapping[int, str] = field(default_factory=dict)
+    stopped: str = ""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Whom to tell: of each cell's end, once; how things stand, some times a second; what needs attention."""
+    """Whom to tell: of each cell's end, once; how things stand, some times a second; what needs attention; which
+    configuration was dropped, and why. `enough` is asked why the run is to end before its end ("": it is not)."""
 
     on_event: Callable[[Event], None]
     on_snapshot: Callable[[Snapshot], None]
     on_notice: Callable[[str], None]
+    on_drop: Callable[[int, str], None]
+    enough: Callable[[], str]
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Tell nobody."""
 
 
@@ -56,12 +67,14 @@ def run(
     slots: int | None = None,
     gpus_per_cell: float | None = None,
     known: Callable[[], Mapping[str, Summary]] = dict,
-    score: Score = valid_uar,
+    objective: Objective = mean_language,
     on_event: Callable[[Event], None] = _ignore,
     on_snapshot: Callable[[Snapshot], None] = _ignore,
     on_notice: Callable[[str], None] = _ignore,
+    on_drop: Callable[[int, str], None] = _ignore,
+    enough: Callable[[], str] = str,
+    contest: Contest | None = None,
     scheduler: Any = None,
-    searcher: Any = None,
     patience_s: float = 60.0,
 ) -> Outcome:
     """Work off `cells`, the most urgent first, and mirror each configuration to a Tune trial.
@@ -69,26 +82,29 @@ def run(
     `make_work`: called once in each slot's process. `scratch`: an absolute folder that every node sees; what Ray
     writes there is removed at the end. `slots`: None is one per GPU, or one per CPU where there is no GPU.
     `gpus_per_cell`: None is 1 where there are GPUs, else 0. `known`: results that the ledger has, read at the start
-    and whenever the board had to be built anew; `score` reads a summary's validation UAR. In snapshots `done` counts
-    what this run did; `patience_s` without a slot are followed by a notice of what is missing.
+    and whenever the board had to be built anew; `objective` sums a block's summaries up. `contest`: how configurations
+    race; None is not at all. `scheduler`: one of Tune's instead. `enough`: asked often; a reason ends the run as an
+    interrupt does. In snapshots `done` counts what this run did; `patience_s` without a slot are followed by a notice
+    of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
     where the plan is empty or contradicts itself; HopelessError where slots keep ending.
     """
     _check(cells, configurations, slots)
     before = known()
-    if all(cell.key in before for cell in cells):
-        return Outcome(0, (), False)
-    watch = Watch(on_event, on_snapshot, on_notice)
+    beaten = contest.dropped(_board(cells, before, {}).standings()) if contest else {}
+    if _board(cells, before, beaten).snapshot().settled:
+        return Outcome(0, (), False, beaten)
+    watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
     with Signals() as signals, _scratch_in(scratch) as folder, connected(slots) as own_ray:
         signals.listen()
         board = start_board()
         gpus = float(resources().get("GPU", 0) >= 1) if gpus_per_cell is None else gpus_per_cell
         crew = Slots(board, make_work, slots, gpus, folder, on_notice)
-        mirror = Mirror(
-            lambda: tune_configurations(board, configurations, score, folder, scheduler=scheduler, searcher=searcher)
-        )
-        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, patience_s, Tally(frozenset(before)))
+        judge = scheduler or (racing_scheduler(board, contest) if contest else None)
+        mirror = Mirror(lambda: tune_configurations(board, configurations, objective, folder, scheduler=judge))
+        tally = Tally(frozenset(before), dropped=dict(beaten))
+        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, patience_s, tally)
         try:
             return engine.work()
         finally:
@@ -100,6 +116,13 @@ def _scratch_in(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="ray-", ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+def _board(cells: Sequence[Cell], known: Mapping[str, Summary], withdrawn: Mapping[int, str]) -> BoardState:
+    """How things stand before anything runs."""
+    board = BoardState(withdrawn=dict(withdrawn))
+    board.put(cells, known)
+    return board
 
 
 def _check(cells: Sequence[Cell], configurations: Sequence[Mapping[str, Any]], slots: int | None) -> None:
@@ -128,12 +151,14 @@ def _total(snapshot: Snapshot) -> int:
 class Tally:
     """How cells came to their end, each told once; `known` were done before and are not told.
 
-    A success after a failure takes its place: a board that was built anew tries a failed cell again.
+    A success after a failure takes its place: a board that was built anew tries a failed cell again. `dropped`:
+    configurations that were beaten, and why.
     """
 
     known: frozenset[str]
     done: dict[str, Event] = field(default_factory=dict)
     failed: dict[str, Event] = field(default_factory=dict)
+    dropped: dict[int, str] = field(default_factory=dict)
 
     def take(self, event: Event) -> bool:
         """Note a cell's end; whether it is news."""
@@ -165,6 +190,7 @@ class _Engine:
     seen: int = 0
     warned_at: float = field(default_factory=time.monotonic)
     interrupted_at: float | None = None
+    stopped: str = ""
 
     def work(self) -> Outcome:
         """Until every cell has come to its end, or the user's patience has."""
@@ -176,13 +202,15 @@ class _Engine:
             self.mirror.join(TUNE_GRACE_S)
         if self.mirror.error:
             self.watch.on_notice(f"Ray Tune ended with {self.mirror.error}; results are not touched by that")
-        return Outcome(len(self.tally.done), tuple(self.tally.failed.values()), self.interrupted_at is not None)
+        tally, early = self.tally, self.interrupted_at is not None
+        return Outcome(len(tally.done), tuple(tally.failed.values()), early, tally.dropped, self.stopped)
 
     def _work_off(self) -> None:
         self.crew.tend()  # first: slots take longest to come, and meanwhile the board starts
         self._put(again=False)
         while not self._over(snapshot := self._poll()):
             self._heed_signals()
+            self._heed_watch()
             self.crew.tend()
             self._warn(snapshot)
             if snapshot.slots:
@@ -204,6 +232,8 @@ class _Engine:
     def _put(self, again: bool) -> None:
         known = self.known()
         finished = {cell.key: known[cell.key] for cell in self.cells if cell.key in known}
+        for one, why in self.tally.dropped.items():
+            self._answer(self.board.withdraw.remote(one, why))
         self._answer(self.board.put.remote(self.cells, finished, again))
         for key, summary in finished.items():
             self._tell(Event(key, summary))
@@ -223,6 +253,9 @@ class _Engine:
         self.seen += len(events)
         for event in events:
             self._tell(event)
+        for one in snapshot.dropped.keys() - self.tally.dropped.keys():
+            self.tally.dropped[one] = snapshot.dropped[one]
+            self.watch.on_drop(one, snapshot.dropped[one])
         snapshot = replace(snapshot, done=len(self.tally.done))
         self.watch.on_snapshot(snapshot)
         return snapshot
@@ -251,10 +284,19 @@ class _Engine:
 
     def _heed_signals(self) -> None:
         if self.signals.count and self.interrupted_at is None:
-            self.interrupted_at = time.monotonic()
-            self.crew.closing = True
-            self.board.close.remote()
+            self._wind_up()
             self.watch.on_notice("stopping: running cells write a checkpoint at their next epoch (again: leave now)")
+
+    def _heed_watch(self) -> None:
+        if self.interrupted_at is None and (why := self.watch.enough()):
+            self.stopped = why
+            self._wind_up()
+            self.watch.on_notice(f"stopping: {why}; running cells write a checkpoint at their next epoch")
+
+    def _wind_up(self) -> None:
+        self.interrupted_at = time.monotonic()
+        self.crew.closing = True
+        self.board.close.remote()
 
     def _warn(self, snapshot: Snapshot) -> None:
         """Say why nothing happens where cells wait and no slot has come."""

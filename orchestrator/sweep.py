@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from orchestrator.answer import Answer, tell, tracker
 from orchestrator.display import preparing, screen
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
-from orchestrator.plan import Plan, Request, plan
+from orchestrator.plan import Plan, PlannedCell, Request, plan
 from orchestrator.run import run_missing
 from orchestrator.slots import HopelessError
 from orchestrator.table import render
@@ -22,12 +23,16 @@ from trainers import stages
 from trainers.errors import UserError
 from trainers.methods.configs import ByolConfig
 
+STOPPED = 3
+"""Exit code of a sweep that ended itself before its end: its budget is spent, or nothing of it can run."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
 def main(words: list[str] | None = None) -> int:
-    """0: all is done; 1: some cells failed, or no slot lives; 2: bad input, told in one line; 130: interrupted."""
+    """0: all is done; 1: some cells failed, or no slot lives; 2: bad input, told in one line; 3: ended itself early;
+    130: interrupted."""
     try:
         return _main(arguments.parse(words), words)
     except UserError as error:
@@ -70,12 +75,16 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     )
     planned = plan(asked.name, sweep, stood, request)
     ledger = Ledger(store)
-    announce(out, sweep, stood, planned, ledger)
-    if asked.dry_run:
-        return 0
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
-    answer = Answer(sweep, stood, planned, ledger, asked.tracking_uri, command)
-    return _run(asked, out, answer)
+    chosen_by = arguments.choice(asked)
+    answer = Answer(sweep, stood, planned, ledger, asked.tracking_uri, command, chosen_by)
+    selector = answer.selector
+    announce(out, sweep, stood, planned, ledger)
+    out.print(
+        f"chooses by {answer.choice.objective_name} validation UAR over languages ({selector}); "
+        f"{chosen_by.told(sweep, planned)}"
+    )
+    return 0 if asked.dry_run else _run(asked, out, answer)
 
 
 def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
@@ -88,17 +97,25 @@ def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
             stages.set_aside(answer.ledger.store, answer.plan.stages)
             mirror.forget(keys)
             out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
-        outcome = run_missing(answer, mirror, asked.slots)
+        outcome = run_missing(answer, mirror, asked.slots, canary=not asked.no_canary)
         if outcome.interrupted:
             mirror.close()
-            out.print("interrupted; what is finished is kept, and the same command goes on from there")
-            return INTERRUPTED
-        failed = {event.key: f"{event.cause}: {event.message.strip().splitlines()[-1]}" for event in outcome.failed}
+            why = outcome.stopped or "interrupted"
+            out.print(f"{why}; what is finished is kept, and the same command goes on from there", markup=False)
+            return STOPPED if outcome.stopped else INTERRUPTED
+        failed = {event.key: f"{event.cause}: {event.reason}" for event in outcome.failed}
+        for cell in planned_of(answer, outcome.dropped):
+            failed.setdefault(cell.key, outcome.dropped[cell.configuration or 0])
         comparison = answer.compare(failed)
         out.print(render(comparison))
         tell(answer, comparison, mirror)
     out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
     return 1 if failed else 0
+
+
+def planned_of(answer: Answer, configurations: Collection[int]) -> list[PlannedCell]:
+    """The cells of these configurations."""
+    return [cell for one in configurations for cell in answer.plan.of(one)]
 
 
 def _short_uri(store: Path) -> str:

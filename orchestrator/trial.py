@@ -7,12 +7,12 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from orchestrator.board import Progress, Summary
+from orchestrator.board import Progress
 from orchestrator.board_actor import HEAD
 from orchestrator.cluster import RAY_THREAD
+from orchestrator.objective import Objective, mean_of_blocks
 
 METRIC = "valid_uar"
 """The only score that a trial shows to Tune: test scores stay shut while a sweep runs."""
@@ -21,18 +21,10 @@ LIVE_TRIALS = 8
 """Trials alive at once. Each is a process of about 0.1 GB; the others mirror their results once one has ended."""
 
 
-Score = Callable[[Summary], float]
-
-
-def valid_uar(summary: Summary) -> float:
-    """A cell's validation UAR as its summary has it."""
-    return float(summary[METRIC])
-
-
 def tune_configurations(
     board: Any,
     configurations: Sequence[Mapping[str, Any]],
-    score: Score,
+    objective: Objective,
     scratch: Path,
     *,
     scheduler: Any = None,
@@ -41,7 +33,7 @@ def tune_configurations(
     """Run one trial per configuration until all are settled; Tune's `ResultGrid`."""
     from ray import tune
 
-    trainable = tune.with_parameters(mirror, board=board, score=score)
+    trainable = tune.with_parameters(mirror, board=board, objective=objective)
     pinned = tune.with_resources(trainable, {"CPU": 0, HEAD: 0.001})
     points = [{"index": index, **settings} for index, settings in enumerate(configurations)]
     settings = tune.TuneConfig(
@@ -63,25 +55,25 @@ def tune_configurations(
     return tune.Tuner(pinned, param_space=space, tune_config=settings, run_config=kept).fit()
 
 
-def mirror(config: dict[str, Any], board: Any, score: Score) -> None:
-    """The trainable: after each complete block report the mean validation UAR over the blocks that are complete."""
+def mirror(config: dict[str, Any], board: Any, objective: Objective) -> None:
+    """The trainable: after each complete block report the mean objective over the blocks that are complete.
+
+    `front` tells how far the race of all configurations is; it is reported too when only that has moved on.
+    """
     import ray
     from ray import tune
 
-    reported = 0
+    reported = front = 0
     settled = False
     while not settled:
-        progress: Progress = ray.get(board.wait.remote(config["configuration"]["index"], reported))
-        for count in range(reported + 1, len(progress.blocks) + 1):
-            tune.report({METRIC: mean_of_blocks(progress.blocks[:count], score), "blocks": count})
-        reported, settled = len(progress.blocks), progress.settled
+        progress: Progress = ray.get(board.wait.remote(config["configuration"]["index"], reported, front))
+        counts = range(reported + 1, len(progress.blocks) + 1) or [reported] * (progress.front > front)
+        for count in counts:
+            so_far = mean_of_blocks(progress.blocks[:count], objective) if count else math.nan
+            tune.report({METRIC: so_far, "blocks": count, "front": progress.front})
+        reported, front, settled = len(progress.blocks), progress.front, progress.settled
     if not reported:
-        tune.report({METRIC: math.nan, "blocks": 0})
-
-
-def mean_of_blocks(blocks: Sequence[Sequence[Summary]], score: Score) -> float:
-    """The mean of the blocks' mean scores, so that every block weighs the same."""
-    return fmean(fmean(score(summary) for summary in block) for block in blocks)
+        tune.report({METRIC: math.nan, "blocks": 0, "front": front})
 
 
 class Mirror:

@@ -4,11 +4,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.ledger import Ledger
 from trainers.result import Result
 from trainers.spec import CellSpec
+
+if TYPE_CHECKING:
+    from trainers import cell
+
+NO_SCORE = {"valid_uar": float("nan")}
+"""What board and trials know of a stage or a canary."""
 
 Work = Callable[[dict[str, Any], Callable[[int, int, str], None], Callable[[], bool]], dict[str, Any]]
 
@@ -38,11 +45,15 @@ class CellWork:
         def work(
             payload: dict[str, Any], report: Callable[[int, int, str], None], stopped: Callable[[], bool]
         ) -> dict[str, Any]:
+            started = time.perf_counter()
+            if "canary_of" in payload:
+                spec = CellSpec.from_dict(payload["canary_of"])
+                _rehearse(spec, workspaces[spec.encoder_fingerprint], report, stopped)
+                return {**NO_SCORE, "seconds": time.perf_counter() - started}
             if "stage_of" in payload:
-                started, spec = time.perf_counter(), CellSpec.from_dict(payload["stage_of"])
-                place = workspaces[spec.encoder_fingerprint]
-                cell.run_stage(spec, place, progress=report, stopped=stopped)
-                return {"valid_uar": float("nan"), "seconds": time.perf_counter() - started}
+                spec = CellSpec.from_dict(payload["stage_of"])
+                cell.run_stage(spec, workspaces[spec.encoder_fingerprint], progress=report, stopped=stopped)
+                return {**NO_SCORE, "seconds": time.perf_counter() - started}
             spec = CellSpec.from_dict(payload)
             place = workspaces[spec.encoder_fingerprint]
             result = ledger.read(spec.key())
@@ -53,6 +64,18 @@ class CellWork:
             return summary(result, self.select_on)
 
         return work
+
+
+def _rehearse(
+    spec: CellSpec, place: "cell.Workspace", report: Callable[[int, int, str], None], stopped: Callable[[], bool]
+) -> None:
+    """A short cell from end to end, its result written where results go and removed again."""
+    from trainers import cell
+
+    report(0, 1, "canary")
+    result = cell.rehearse(spec, place, stopped=stopped)
+    with TemporaryDirectory(dir=place.store, prefix="rehearsal-") as scratch:
+        Ledger(Path(scratch)).write(result)
 
 
 def summary(result: Result, select_on: str) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class Sweep:
     `protocols`: those that it is asked under, the demo's first; the first real one is taken with data. `folds_by`: how
     folds part unless the user says otherwise. `encoders`: checkpoints that it is asked of, one after the other, unless
     the user names others; the demo has only its own. `shows`: what the answer has below its table, of `SHOWS`.
+    `chooses`: the question is which configuration is best, so that beaten ones may be dropped; False where the whole
+    table is the answer (a matrix, a curve, methods beside each other).
     """
 
     question: str
@@ -72,6 +74,7 @@ class Sweep:
     folds_by: str = "speaker"
     encoders: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    chooses: bool = True
 
     def __post_init__(self) -> None:
         if (self.config is None) == (not self.arms):

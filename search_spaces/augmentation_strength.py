@@ -20,4 +20,5 @@ SWEEP = Sweep(
         **{f"SupCon strength={s:g}": SupConConfig(strength=s, adapt_strength=s) for s in STRENGTHS},
     },
     reference={"arm": "CL strength=1"},
+    chooses=False,
 )

@@ -24,4 +24,5 @@ SWEEP = Sweep(
         "none": ClConfig(augmentations=()),
     },
     reference={"arm": "all six"},
+    chooses=False,
 )

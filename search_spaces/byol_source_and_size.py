@@ -18,4 +18,5 @@ SWEEP = Sweep(
     config=ByolConfig(),
     axes={"label_fraction": tune.grid_search([1.0, 0.5, 0.25]), "unlabelled_cap": tune.grid_search([0, 100, 25])},
     reference={"label_fraction": 1.0, "unlabelled_cap": 0},
+    chooses=False,
 )

@@ -23,4 +23,5 @@ SWEEP = Sweep(
     config=ClConfig(),
     axes={"adapt_share, adapt_on, permuted_speakers": tune.grid_search(POINTS)},
     reference={"adapt_share": 0.0, "adapt_on": "low", "permuted_speakers": False},
+    chooses=False,
 )

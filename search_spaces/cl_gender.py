@@ -26,4 +26,5 @@ SWEEP = Sweep(
     },
     reference={"arm": "CL"},
     shows=("gender",),
+    chooses=False,
 )

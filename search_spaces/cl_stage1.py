@@ -20,4 +20,5 @@ SWEEP = Sweep(
     },
     reference={"adapt_share": 0.0, "permuted_speakers": False},
     shows=("speakers",),
+    chooses=False,
 )

@@ -15,4 +15,5 @@ SWEEP = Sweep(
     config=BaselineConfig(),
     protocols=("demo_corpora", "open_within", "xiang2024"),
     shows=("matrix",),
+    chooses=False,
 )

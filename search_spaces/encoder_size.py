@@ -23,4 +23,5 @@ SWEEP = Sweep(
         "openai/whisper-small",
     ),
     reference={"encoder": "whisper-small.en"},
+    chooses=False,
 )

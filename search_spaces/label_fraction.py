@@ -24,4 +24,5 @@ SWEEP = Sweep(
     axes={"label_fraction": tune.grid_search([0.01, 0.05, 0.1, 0.25, 0.5, 1.0])},
     reference={"arm": "from scratch", "label_fraction": 1.0},
     protocols=("demo_within", "open_within", "khaertdinov2024"),
+    chooses=False,
 )

@@ -21,4 +21,5 @@ SWEEP = Sweep(
     },
     reference={"arm": "baseline"},
     shows=("distance",),
+    chooses=False,
 )

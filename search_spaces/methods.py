@@ -21,4 +21,5 @@ SWEEP = Sweep(
         "SupCon": SupConConfig(),
     },
     reference={"arm": "baseline"},
+    chooses=False,
 )

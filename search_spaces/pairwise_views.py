@@ -25,4 +25,5 @@ SWEEP = Sweep(
     reference={"classify": "layers", "view_names": ALL},
     training=Training(label_fraction=0.1),
     protocols=("demo_within", "open_within", "khaertdinov2024"),
+    chooses=False,
 )

@@ -24,4 +24,5 @@ SWEEP = Sweep(
     },
     reference={"arm": "BYOL target"},
     protocols=("demo_sources", "gong2025"),
+    chooses=False,
 )

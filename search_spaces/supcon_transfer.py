@@ -21,4 +21,5 @@ SWEEP = Sweep(
     },
     reference={"arm": "direct"},
     protocols=("demo_within", "open_within", "xiang2024"),
+    chooses=False,
 )

@@ -18,4 +18,5 @@ SWEEP = Sweep(
     axes={"trainable_layers": tune.grid_search([None, 2, 0])},
     reference={"arm": "baseline", "trainable_layers": None},
     protocols=("demo", "open", "gong2025"),
+    chooses=False,
 )

@@ -125,7 +125,13 @@ class BoardHistory(RuleBasedStateMachine):
     def every_cell_is_in_exactly_one_place(self) -> None:
         state = self.state
         places = Counter(
-            [*state._backlog, *state.results, *state.failures, *(lease.key for lease in state.leases.values())]
+            [
+                *state._backlog,
+                *state._shelved,
+                *state.results,
+                *state.failures,
+                *(lease.key for lease in state.leases.values()),
+            ]
         )
         assert places == Counter(self.put_order)
 
@@ -246,7 +252,7 @@ def test_closing_wakes_every_waiting_slot_and_trial() -> None:
         actor = Board()
         await actor.put([cell(0)], {})
         await actor.take("a/0", 1)
-        waiting = [asyncio.create_task(actor.take("b/0", 1)), asyncio.create_task(actor.wait(0, 0))]
+        waiting = [asyncio.create_task(actor.take("b/0", 1)), asyncio.create_task(actor.wait(0, 0, 0))]
         await asyncio.sleep(0)
         await actor.close()
         return [await asyncio.wait_for(task, 1.0) for task in waiting]
@@ -261,7 +267,7 @@ def test_withdrawing_wakes_the_trial_and_stops_the_running_cell() -> None:
         actor = Board()
         await actor.put([cell(0), cell(1)], {})
         await actor.take("a/0", 1)
-        trial = asyncio.create_task(actor.wait(0, 0))
+        trial = asyncio.create_task(actor.wait(0, 0, 0))
         await actor.withdraw(0)
         stops = await actor.beat("a/0", 1, "key0", 1, 2, "train")
         await actor.failed("a/0", 1, "key0", "stopped", "")

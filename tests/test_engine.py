@@ -16,7 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from orchestrator import engine
 from orchestrator.board import Event, Snapshot
-from orchestrator.trial import mean_of_blocks, valid_uar
+from orchestrator.objective import mean_language, mean_of_blocks
 from tests.noted_work import make_work, marked, notes, plan, until
 from trainers.errors import UserError
 
@@ -117,7 +117,7 @@ def test_when_no_slot_can_come_the_user_is_told_what_is_missing(tmp_path: Path) 
 
 def test_a_trial_weighs_every_block_the_same() -> None:
     blocks = [({"valid_uar": 0.2}, {"valid_uar": 0.4}), ({"valid_uar": 0.9},)]
-    assert mean_of_blocks(blocks, valid_uar) == pytest.approx((0.3 + 0.9) / 2)
+    assert mean_of_blocks(blocks, mean_language) == pytest.approx((0.3 + 0.9) / 2)
 
 
 def test_a_plan_that_is_done_needs_no_ray(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_an_interrupt_stops_cells_at_their_next_step_and_leaves_soon_without_a_t
     interrupt(driver.pid, number)
     said, _ = driver.communicate(timeout=60.0)
     assert time.monotonic() - pressed_at <= 60.0  # 10 s on a machine that is not busy; no test may fail on a slow day
-    assert said.splitlines()[-1] == "Outcome(done=0, failed=(), interrupted=True)"
+    assert said.splitlines()[-1].startswith("Outcome(done=0, failed=(), interrupted=True")
     assert len(notes(tmp_path / "log", "stopped")) == 2
     until(lambda: not marked(mark), seconds=5.0)
     assert list((tmp_path / "scratch").iterdir()) == []

@@ -22,7 +22,7 @@ def cell(key: str, configuration: int | None = 0, block: int = 0, *needs: str) -
 
 
 def stage(key: str) -> Cell:
-    return Cell(key, None, -1, None, {})
+    return Cell(key, None, -1, None, {}, role="stage")
 
 
 class StageHistory(RuleBasedStateMachine):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from trainers.corpora.prepared import Prepared
@@ -52,12 +52,11 @@ class Split:
 
     def thinned(self, clips: int) -> "Split":
         """The same training with at most so many clips in each part that is scored, evenly taken: for a rehearsal."""
-        scored = {name: getattr(self, name) for name in ("valid", "test", "whole")}
-        few = {
-            group: {name: ids[:: max(1, -(-len(ids) // clips))] for name, ids in parts.items()}
-            for group, parts in scored.items()
-        }
-        return replace(self, **few)
+
+        def few(parts: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+            return {name: ids[:: max(1, -(-len(ids) // clips))] for name, ids in parts.items()}
+
+        return replace(self, valid=few(self.valid), test=few(self.test), whole=few(self.whole))
 
     def _parts(self) -> list[tuple[str, tuple[str, ...]]]:
         named = [("labelled", self.labelled)]
