@@ -131,7 +131,7 @@ def test_a_configuration_without_any_block_is_waited_for() -> None:
 
 def test_the_last_block_drops_nobody() -> None:
     """There is nothing left to save, and the margin would be zero."""
-    rows = [[0.5, 0.5], [0.495, 0.5]]
+    rows = [[0.5, 0.5], [0.495, 0.5], [0.49, 0.5], [0.49, 0.5], [0.4, 0.5]]
     assert Race(blocks=2).run(table_of(rows)).drops == {}
     assert not Race(blocks=1).run(table_of([[0.9], [0.1]])).drops
 
@@ -234,6 +234,11 @@ def test_what_a_configuration_is_called_decides_nothing(rows: Rows, data: st.Dat
     renamed = {name: scores for name, (_, scores) in zip(names, table_of(rows).items(), strict=True)}
     drops = decided(table_of(rows), len(rows[0]))
     assert decided(renamed, len(rows[0])) == {names[one]: drop for one, drop in drops.items()}
+
+
+def test_scores_that_differ_by_rounding_alone_are_equal() -> None:
+    assert 0.1 + 0.2 > 0.3
+    assert not decided(table_of([[0.1 + 0.2] * 3, [0.3] * 3, [0.3] * 3, [0.3] * 3]), blocks=5)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.lists(st.floats(0, 1), min_size=3, max_size=6))
