@@ -160,8 +160,10 @@ def _groups(corpus: str, clips: Sequence[Utterance], kind: str, repeat: int) -> 
 
 
 def _require_repeat(corpus: str, clips: Sequence[Utterance], kind: str, repeat: int) -> None:
-    """Repeat 0 is always there, and nothing is looked up for it."""
-    if repeat and not 0 < repeat < (there_are := partitions(corpus, clips, kind=kind)):
+    if repeat == 0:
+        return  # always there, so that nothing is counted
+    there_are = partitions(corpus, clips, kind=kind)
+    if repeat not in range(there_are):
         why = f": it {only_partition(corpus, clips, kind=kind)}" if there_are == 1 else ""
         raise UserError(f"repeat is {repeat}; {corpus} has {there_are} of folds by {kind}, from 0{why}")
 
