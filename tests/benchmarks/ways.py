@@ -7,7 +7,7 @@ as its resource; a cell counts once, though it trains anew). Each chooses the be
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from math import ceil, sqrt
 from types import SimpleNamespace
 from typing import Any, Self
@@ -113,6 +113,26 @@ def halving(scores: Scores, factor: float, least: int | str = "exhaust") -> Outc
     return Outcome(used.sum() / scores.size, int(search.best_params_["configuration"]))
 
 
+def with_ranks(scores: Scores, alpha: float = 0.05) -> Outcome:
+    """Our race that after one block also drops the worst by rank, so many that if nothing but noise told configurations
+    apart the grid's winner were among them with probability alpha; where more does, it is so less often."""
+    configurations, blocks = scores.shape
+    worst = worst_by_rank(configurations, blocks, alpha)
+    kept = np.argsort(scores[:, 0], stable=True)[worst:]
+    outcome = race(scores[kept], alpha)
+    return Outcome((outcome.cells * kept.size * blocks + worst) / scores.size, int(kept[outcome.winner]))
+
+
+@cache
+def worst_by_rank(configurations: int, blocks: int, alpha: float) -> int:
+    """How many are worst after one block without the final winner among them, at 1 − alpha, in races of noise."""
+    draws = np.random.default_rng(0)
+    first = draws.normal(0, 1, (50_000, configurations))
+    final = first + draws.normal(0, sqrt(blocks - 1), first.shape)
+    reached = np.take_along_axis(first, final.argmax(axis=1)[:, None], axis=1)
+    return int(np.quantile((first < reached).sum(axis=1), alpha, method="lower"))
+
+
 def with_rung(scores: Scores, correlation: float) -> Outcome:
     """Our race with a second rung inside the cell: from block 3 on it judges at a third of each block's steps too."""
     blocks = scores.shape[1]
@@ -166,6 +186,12 @@ RIVALS: dict[str, Way] = {
     "halving, factor 3": partial(halving, factor=3),
     "halving, factor 2": partial(halving, factor=2),
     "halving, factor 2, from 2": partial(halving, factor=2, least=2),
+}
+
+OURS: dict[str, Way] = {
+    "race, alpha .05": race,
+    "race, alpha .1": partial(race, alpha=0.1),
+    "race and ranks": with_ranks,
 }
 
 RUNGS: dict[str, Way] = {f"rung, correlation {r}": partial(with_rung, correlation=r) for r in (0.5, 0.7, 0.9)}
