@@ -18,6 +18,8 @@ from trainers.errors import UserError
 FINE = 1024
 """Scores of the property tests are multiples of 1/1024, so that adding to them is exact and a tie is a tie."""
 
+unhurried = settings(deadline=None, max_examples=60)
+
 Rows = list[list[float]]
 """A score for each configuration (row) and block."""
 
@@ -179,6 +181,7 @@ def test_alpha_is_a_small_probability(alpha: float) -> None:
         Race(blocks=5, alpha=alpha)
 
 
+@unhurried
 @given(grids(with_nan=True), st.randoms(use_true_random=False))
 def test_in_whatever_order_results_come_the_end_is_the_same_and_no_drop_is_undone(rows: Rows, random: Random) -> None:
     places = [(one, block) for one in range(len(rows)) for block in range(len(rows[0]))]
@@ -193,6 +196,7 @@ def test_in_whatever_order_results_come_the_end_is_the_same_and_no_drop_is_undon
     assert decided(growing, len(rows[0])) == decided(table_of(rows), len(rows[0]))
 
 
+@unhurried
 @given(grids(with_nan=True), st.data())
 def test_going_out_undoes_no_drop(rows: Rows, data: st.DataObject) -> None:
     """A cell fails when all earlier blocks of its configuration are there: blocks are worked off in order."""
@@ -203,6 +207,7 @@ def test_going_out_undoes_no_drop(rows: Rows, data: st.DataObject) -> None:
     assert set(race.run(table).drops) <= set(race.run(table, out={one}).drops)
 
 
+@unhurried
 @given(grids())
 def test_what_a_round_decides_does_not_depend_on_later_blocks(rows: Rows) -> None:
     whole = decided(table_of(rows), len(rows[0]))
@@ -211,6 +216,7 @@ def test_what_a_round_decides_does_not_depend_on_later_blocks(rows: Rows) -> Non
         assert decided(table_of(rows, blocks), len(rows[0])) == early
 
 
+@unhurried
 @given(grids(), st.data())
 def test_stray_blocks_of_the_dropped_change_nothing(rows: Rows, data: st.DataObject) -> None:
     drops = decided(table_of(rows), len(rows[0]))
@@ -222,12 +228,14 @@ def test_stray_blocks_of_the_dropped_change_nothing(rows: Rows, data: st.DataObj
     assert decided(stray, len(rows[0])) == drops
 
 
+@unhurried
 @given(grids(), st.lists(st.integers(-3 * FINE, 3 * FINE), min_size=5, max_size=5))
 def test_a_block_that_is_harder_for_all_decides_nothing(rows: Rows, shifts: list[int]) -> None:
     shifted = [[score + shifts[block] / FINE for block, score in enumerate(row)] for row in rows]
     assert decided(table_of(shifted), len(rows[0])) == decided(table_of(rows), len(rows[0]))
 
 
+@unhurried
 @given(grids(with_nan=True), st.data())
 def test_what_a_configuration_is_called_decides_nothing(rows: Rows, data: st.DataObject) -> None:
     names = data.draw(st.permutations(range(len(rows))))
@@ -241,6 +249,7 @@ def test_scores_that_differ_by_rounding_alone_are_equal() -> None:
     assert not decided(table_of([[0.1 + 0.2] * 3, [0.3] * 3, [0.3] * 3, [0.3] * 3]), blocks=5)
 
 
+@unhurried
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.lists(st.floats(0, 1), min_size=3, max_size=6))
 def test_without_noise_the_best_is_never_dropped_nor_any_that_equals_it(
     levels: list[float], folds: list[float]
@@ -249,7 +258,7 @@ def test_without_noise_the_best_is_never_dropped_nor_any_that_equals_it(
     assert all(level < max(levels) for level in (levels[one] for one in drops))
 
 
-@settings(max_examples=30)
+@unhurried
 @given(st.lists(st.integers(0, 100), min_size=4, max_size=7, unique=True), st.integers(3, 6))
 def test_without_noise_whoever_is_worse_is_dropped_by_the_second_block(levels: list[int], blocks: int) -> None:
     drops = decided(table_of([[level / FINE] * blocks for level in levels]), blocks)
@@ -257,6 +266,7 @@ def test_without_noise_whoever_is_worse_is_dropped_by_the_second_block(levels: l
     assert drops == {one: (2, "beaten") for one in range(len(levels)) if one != best}
 
 
+@unhurried
 @given(grids(), st.data())
 def test_twins_share_their_fate(rows: Rows, data: st.DataObject) -> None:
     twin = data.draw(st.sampled_from(range(len(rows))))
