@@ -1,26 +1,18 @@
 """sweep × corpora -> cells and the stages that they share, in the order in which they are worth having."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from orchestrator.draft import Draft, Pattern, PlannedCell, Request, template
 from orchestrator.ground import Ground
 from search_spaces import Point, Sweep
-from trainers.audio.front_end import FrontEnd
-from trainers.corpora.folds import FOLDS
 from trainers.errors import UserError, unknown
-from trainers.methods.configs import (
-    FLOORS,
-    FloorConfig,
-    MethodConfig,
-    hearing,
-    hears_target,
-    method_of,
-    require_packages,
-)
-from trainers.spec import CellSpec, Training, code_version
+from trainers.methods.configs import method_of, require_packages
 from trainers.splits import Splits
-from trainers.stages import stage_of
+
+__all__ = ["Configuration", "Draft", "Plan", "PlannedCell", "Request", "plan"]
 
 
 @dataclass(frozen=True)
@@ -33,33 +25,11 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class PlannedCell:
-    """A cell with its place in the sweep. `configuration` is None for a floor; `stage` is the key of the stage that it
-    begins with, "" for none."""
-
-    spec: CellSpec
-    key: str
-    configuration: int | None
-    stage: str = ""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for beside the sweep's name; empty means all there are (seeds: the sweep's own)."""
-
-    languages: tuple[str, ...] = ()
-    folds: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = ()
-    folds_by: str = "speaker"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything that a sweep will ask of the ledger and of the slots.
 
     `cells` come in the order of blocks: all configurations and languages of one fold before the next fold, so that
-    configurations can be compared early.
+    configurations can be compared early; all seeds of a partition before the next repeat of it.
     """
 
     sweep: str
@@ -72,9 +42,22 @@ class Plan:
 
     def of(self, configuration: int) -> list[PlannedCell]:
         """The cells of one configuration."""
-        return [cell for cell in self.cells if cell.configuration == configuration]
+        return self._of.get(configuration, [])
 
-    @property
+    @cached_property
+    def _of(self) -> dict[int | None, list[PlannedCell]]:
+        found: dict[int | None, list[PlannedCell]] = {}
+        for cell in self.cells:
+            found.setdefault(cell.configuration, []).append(cell)
+        return found
+
+    @cached_property
+    def blocks(self) -> dict[tuple[int, int], int]:
+        """(seed, fold) of each block -> its place in the order in which blocks are worked off."""
+        places = dict.fromkeys((cell.spec.seed, cell.spec.fold) for cell in self.cells)
+        return {place: number for number, place in enumerate(places)}
+
+    @cached_property
     def stages(self) -> dict[str, PlannedCell]:
         """Key of each stage -> the first cell that begins with it."""
         found: dict[str, PlannedCell] = {}
@@ -89,26 +72,33 @@ def plan(name: str, sweep: Sweep, ground: Ground, request: Request) -> Plan:
     what the sweep varies, where a package that a method needs is not installed, and where two configurations would be
     the same training."""
     splits = Splits(ground.protocol, ground.prepared, request.folds_by)
+    splits.require_repeats(request.repeats)
     languages = _chosen("language", request.languages, splits.languages)
-    folds = _chosen("fold", request.folds, tuple(range(max(splits.folds(language) for language in languages))))
+    size = max(splits.folds(language) for language in languages)
+    folds = _chosen("fold", request.folds, tuple(range(size * request.repeats)))
     seeds = tuple(dict.fromkeys(request.seeds or sweep.seeds))
     points = sweep.points(ground.encoders)
     configurations = tuple(_configuration(number, point) for number, point in enumerate(points))
     _require_known(points, sweep, request.settings)
     draft = Draft(ground, request, splits)
-    configured = [draft.configured(point, sweep.training) for point in points]
-    for spec in configured:
-        require_packages(spec.config)
+    patterns = [Pattern.of(draft.configured(point, sweep.training), number) for number, point in enumerate(points)]
+    for pattern in patterns:
+        require_packages(pattern.spec.config)
     cells = tuple(
-        draft.placed(spec, number, target, fold, seed)
-        for seed in seeds
-        for fold in folds
+        cell
+        for seed, fold in _blocks(seeds, folds, size)
         for target in (None, *languages)
-        for number, spec in enumerate(configured)
-        if draft.has_place(spec, target, fold)
+        for cell in draft.cells(patterns, target, fold, seed)
     )
     _require_apart(configurations, cells)
-    return Plan(name, configurations, cells, draft.floors(configured[0], languages, folds), languages, folds, seeds)
+    floors = tuple(draft.floors(patterns[0].spec, languages, folds))
+    return Plan(name, configurations, cells, floors, languages, folds, seeds)
+
+
+def _blocks(seeds: Sequence[int], folds: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """Seed and fold of each block, repeat by repeat: what is added later comes last. `size`: folds of a partition."""
+    places = [(seed, fold) for seed in seeds for fold in folds]
+    return sorted(places, key=lambda place: place[1] // size)
 
 
 def _chosen(kind: str, asked: tuple[Any, ...], there_are: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -137,7 +127,8 @@ def _require_known(points: Sequence[Point], sweep: Sweep, settings: Mapping[str,
     swept = sorted(set(settings) & {name for point in points for name in point.values})
     if swept:
         raise UserError(f"{swept[0]} is an axis of this sweep and cannot be set beside it")
-    known = {name for point in points for name in _template(point.config, sweep.training).settings()}
+    kinds = {type(point.config): point.config for point in points}
+    known = {name for config in kinds.values() for name in template(config, sweep.training).settings()}
     for name in settings:
         if name not in known:
             raise unknown(
@@ -152,102 +143,3 @@ def _require_apart(configurations: Sequence[Configuration], cells: Sequence[Plan
         if other != cell.configuration:
             names = [configurations[number or 0].name for number in (other, cell.configuration)]
             raise UserError(f"two configurations are the same training: {names[0]} and {names[1]}")
-
-
-def _template(config: MethodConfig, training: Training) -> CellSpec:
-    """A method's cell without a place and with nobody else's settings."""
-    method = method_of(config)
-    return CellSpec(
-        method=method,
-        code_version=code_version(method),
-        config=config,
-        training=training,
-        front_end=FrontEnd(),
-        protocol="",
-        folds_by="",
-        target=None,
-        fold=0,
-        seed=0,
-        encoder_fingerprint="",
-        data_fingerprint="",
-    )
-
-
-@dataclass
-class Draft:
-    """Puts the points of a sweep into their places: settings first, then language, fold and seed."""
-
-    ground: Ground
-    request: Request
-    splits: Splits
-    _known: dict[tuple[object, ...], tuple[str, str]] = field(default_factory=dict)
-
-    def configured(self, point: Point, training: Training) -> CellSpec:
-        """A point's cell without a place. Settings come from the sweep, then the protocol where the method has such a
-        one, this machine's precision, the user where the method has such a one, and last the point's own."""
-        protocol = self.ground.protocol
-        template = replace(
-            _template(point.config, training),
-            front_end=protocol.front_end,
-            protocol=protocol.name,
-            folds_by=self.request.folds_by,
-            encoder_fingerprint=self.ground.encoder(point.encoder).fingerprint,
-        )
-        named = {**protocol.settings, "precision": self.ground.precision, **self.request.settings}
-        known = template.settings()
-        fixed = self._fixed(point)
-        own = {name: value for name, value in named.items() if name in known and name not in fixed}
-        return template.configured({**known, **own, **point.values})
-
-    def _fixed(self, point: Point) -> set[str]:
-        """Settings by which an arm differs from its method's own: a protocol or a user that changed them would make
-        two arms one."""
-        if not point.arm:
-            return set()
-        plain = type(point.config)()
-        return {one.name for one in fields(plain) if getattr(plain, one.name) != getattr(point.config, one.name)}
-
-    def has_place(self, spec: CellSpec, target: str | None, fold: int) -> bool:
-        """Whether there is such a cell: within corpora one of every language, else as the method hears."""
-        if self.ground.protocol.task == "within":
-            return target is not None and fold < self.splits.folds(target)
-        return fold < FOLDS and hears_target(spec.config) == (target is not None)
-
-    def placed(
-        self, spec: CellSpec, configuration: int | None, target: str | None, fold: int, seed: int
-    ) -> PlannedCell:
-        """The cell of one language, fold and seed."""
-        fingerprint, of_stage = self._fingerprints(target, fold, spec.config)
-        placed = replace(spec, target=target, fold=fold, seed=seed, data_fingerprint=fingerprint)
-        stage = stage_of(placed, of_stage)
-        return PlannedCell(placed, placed.key(), configuration, stage.key() if stage else "")
-
-    def floors(self, like: CellSpec, languages: Sequence[str], folds: Sequence[int]) -> tuple[PlannedCell, ...]:
-        """The floors share the front end, and nothing else, with the sweep's cells."""
-        within = self.ground.protocol.task == "within"
-        methods = FLOORS[:2] if within else FLOORS  # within a corpus its own statistics are the probe's
-        floors = [
-            replace(
-                like,
-                method=method,
-                config=FloorConfig(),
-                training=Training(steps=1),
-                code_version=code_version(method),
-            )
-            for method in methods
-        ]
-        return tuple(
-            self.placed(floor, None, target, fold, 0)
-            for fold in folds
-            for target in (languages if within else (None,))
-            for floor in floors
-            if self.has_place(floor, target, fold)
-        )
-
-    def _fingerprints(self, target: str | None, fold: int, config: MethodConfig) -> tuple[str, str]:
-        """Of all that a cell hears, and of what its stage hears."""
-        place = (target, fold, *hearing(config))
-        if place not in self._known:
-            split, prepared = self.splits.of(target, fold, config), self.ground.prepared
-            self._known[place] = (split.fingerprint(prepared), split.stage_fingerprint(prepared))
-        return self._known[place]

@@ -18,6 +18,7 @@ from trainers.methods.configs import BaselineConfig, ByolConfig, FloorConfig
 from trainers.protocols import PROTOCOLS
 from trainers.spec import Training
 from trainers.splits import Splits
+from trainers.stages import stage_of
 
 LANGUAGES = ("demo-arda", "demo-bela", "demo-cyra")
 
@@ -78,6 +79,74 @@ def test_the_data_fingerprint_of_a_cell_is_that_of_its_split(stood: Ground) -> N
     for cell in (*planned.cells, *planned.floors):
         wanted = splits.of(cell.spec.target, 3, cell.spec.config).fingerprint(stood.prepared)
         assert cell.spec.data_fingerprint == wanted
+
+
+@pytest.mark.parametrize("name", ["cl_temperature", "supcon_temperature", "pairwise_temperature", "methods"])
+def test_keys_of_cells_and_stages_are_those_that_a_slot_makes_of_the_spec(name: str) -> None:
+    sweep = search_spaces.load(name)
+    stood = ground(PROTOCOLS[sweep.protocols[0]], Unheard(clips(PROTOCOLS[sweep.protocols[0]].corpora)))
+    views = {"view_names": ("layers", "mel")} if name == "pairwise_temperature" else {}
+    planned = plan(name, sweep, stood, Request(seeds=(0, 3), settings=views))
+    splits = Splits(stood.protocol, stood.prepared, sweep.folds_by)
+    assert any(cell.stage for cell in planned.cells)
+    for cell in planned.cells:
+        spec = cell.spec
+        stage = stage_of(spec, splits.of(spec.target, spec.fold, spec.config).stage_fingerprint(stood.prepared))
+        assert (cell.key, cell.stage) == (spec.key(), stage.key() if stage else "")
+
+
+# --- repeats
+
+
+def places(planned: Plan) -> list[tuple[int, int]]:
+    return list(dict.fromkeys((cell.spec.seed, cell.spec.fold) for cell in planned.cells))
+
+
+def test_repeats_add_their_folds_behind_all_seeds_of_the_partitions_before(stood: Ground) -> None:
+    once, twice = (shipped("byol_tau", stood, seeds=(4, 2), repeats=repeats) for repeats in (1, 2))
+    assert twice.folds == tuple(range(10))
+    assert places(once) == [(seed, fold) for seed in (4, 2) for fold in range(5)]
+    assert places(twice) == places(once) + [(seed, fold) for seed in (4, 2) for fold in range(5, 10)]
+    assert twice.blocks == {place: number for number, place in enumerate(places(twice))}
+    assert twice.cells[: len(once.cells)] == once.cells
+    assert twice.floors[: len(once.floors)] == once.floors
+    assert len(twice.cells) == 2 * len(once.cells)
+    assert len({cell.key for cell in twice.cells + twice.floors}) == len(twice.cells) + len(twice.floors)
+
+
+def test_a_cell_of_a_repeat_hears_the_fold_of_that_partition(stood: Ground) -> None:
+    splits = Splits(stood.protocol, stood.prepared)
+    planned = shipped("byol_tau", stood, repeats=3, folds=(7, 11))
+    assert {cell.spec.fold for cell in planned.cells} == {7, 11}
+    for cell in planned.cells:
+        wanted = splits.of(cell.spec.target, cell.spec.fold, cell.spec.config).fingerprint(stood.prepared)
+        assert cell.spec.data_fingerprint == wanted
+    assert len({cell.spec.data_fingerprint for cell in planned.cells}) == 2 * 3
+
+
+def test_repeats_within_corpora_are_of_every_language() -> None:
+    stood = ground(PROTOCOLS["demo_within"], Unheard(clips(PROTOCOLS["demo_within"].corpora)))
+    planned = plan("made_up", Sweep("?", BaselineConfig()), stood, Request(repeats=2))
+    assert Counter(cell.spec.target for cell in planned.cells) == dict.fromkeys(planned.languages, 10)
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"repeats": 0}, "repeats is 0; it must be 1 to 100"),
+        ({"repeats": 101}, "repeats is 101; it must be 1 to 100: more would make no interval narrower"),
+        ({"repeats": 2, "folds": (10,)}, "unknown fold '10'; there are: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+    ],
+)
+def test_repeats_and_their_folds_that_there_are_not_are_refused(
+    stood: Ground, asked: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(UserError) as told:
+        shipped("byol_tau", stood, **asked)
+    assert str(told.value).startswith(line)
+
+
+# --- who shares what
 
 
 def test_the_published_tau_and_lambda_are_the_same_cells_in_both_sweeps(stood: Ground) -> None:

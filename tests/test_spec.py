@@ -1,5 +1,6 @@
 """Specs: what a key depends on, what survives JSON, and what is refused in which words."""
 
+import hashlib
 import json
 import math
 import random
@@ -13,7 +14,7 @@ from tests.synthetic_results import baseline_spec, floor_spec, spec
 from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError
 from trainers.methods.configs import CONFIGS, BaselineConfig, ByolConfig
-from trainers.spec import CODE_VERSION, CellSpec, Training, code_version
+from trainers.spec import CODE_VERSION, GAINED, CellSpec, Training, code_version, digest, written
 
 OTHER: dict[str, Any] = {
     "tau": 0.99,
@@ -94,6 +95,44 @@ def test_a_key_stays_what_it_was() -> None:
     """Should this fail, every result on disk is lost: raise CODE_VERSION instead of changing what a spec says."""
     assert spec().key() == "f0127ba6ddeee0dde07efb6ce08dd25e4667bb9c1537dbb225c816cb5e511e1d"
     assert baseline_spec().key() == "9b5384d937ba7cb33c3a4912947ef1d4ade3620fa2728b26061e47100e6ed2e7"
+
+
+def plain_key(of: CellSpec) -> str:
+    """The key in the plainest way: everything copied into one object, less the settings gained since, and hashed."""
+    values = asdict(of)
+    for part in ("config", "training"):
+        values[part] = {name: value for name, value in values[part].items() if GAINED.get(name, ...) != value}
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def drawn_specs(count: int) -> list[CellSpec]:
+    """Specs of all methods, with some settings and some of the place drawn from other values than the defaults."""
+    source, found = random.Random(0), []
+    names = [name for name in CONFIGS if name != "byol"]
+    plain = [spec(), *(replace(spec(), method=name, config=CONFIGS[name]()) for name in names)]
+    for _ in range(count):
+        known = source.choice(plain)
+        asked = {name: value for name, value in TOGETHER.items() if name in known.settings() and source.random() < 0.3}
+        places = {name: value for name, value in PLACES.items() if source.random() < 0.3}
+        steps = {"steps": 6000, **asked}
+        found.append(replace(known.configured(steps if "tau" in known.settings() else asked), **places))
+    return [*plain, *found]
+
+
+def test_keys_are_those_of_the_plainest_implementation_for_specs_of_all_methods() -> None:
+    specs = drawn_specs(500)
+    assert len({one.key() for one in specs}) > 300
+    assert {one.method for one in specs} == set(CONFIGS)
+    for one in specs:
+        assert one.key() == plain_key(one)
+        assert one.as_dict() == asdict(one)
+        assert one.settings() == {**asdict(one.config), **asdict(one.training), **asdict(one.front_end)}
+
+
+def test_a_key_of_parts_written_before_is_that_of_the_spec_with_the_changed_fields() -> None:
+    shared = spec().written()
+    for name, value in {**PLACES, "target": None}.items():
+        assert digest({**shared, **written({name: value})}) == replace(spec(), **{name: value}).key()
 
 
 def test_the_key_depends_on_every_setting() -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -113,7 +113,7 @@ class CellSpec:
                 matched_tau(tau, self.training.steps)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return as_plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CellSpec":
@@ -132,16 +132,19 @@ class CellSpec:
 
     def key(self) -> str:
         """64 hex digits: the SHA-256 of the spec's canonical JSON."""
-        values = self.as_dict()
+        return digest(self.written())
+
+    def written(self) -> dict[str, str]:
+        """Each field as canonical JSON, for `digest`; cells that differ in a few fields share the others' text."""
+        values = as_plain(self)
         for part in ("config", "training"):
             own = values[part].items()
             values[part] = {name: value for name, value in own if name not in GAINED or value != GAINED[name]}
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return written(values)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by its plain name: the method's, the training's and the front end's fields, flat."""
-        return {**asdict(self.config), **asdict(self.training), **asdict(self.front_end)}
+        return {**as_plain(self.config), **as_plain(self.training), **as_plain(self.front_end)}
 
     def configured(self, values: Mapping[str, Any]) -> "CellSpec":
         """The same cell with settings replaced by name; UserError names the settings there are."""
@@ -154,9 +157,32 @@ class CellSpec:
     def _place_of(self, name: str) -> str:
         """Which part of the spec holds a setting."""
         for part in ("config", "training", "front_end"):
-            if any(known.name == name for known in fields(getattr(self, part))):
+            kind: Any = type(getattr(self, part))
+            if name in _names(kind):
                 return part
         raise unknown(f"setting of {self.method}", name, self.settings())
+
+
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""JSON that is equal for equal values."""
+
+
+def written(values: Mapping[str, Any]) -> dict[str, str]:
+    """Each value as canonical JSON."""
+    return {name: canonical(value) for name, value in values.items()}
+
+
+def digest(parts: Mapping[str, str]) -> str:
+    """64 hex digits: the SHA-256 of the canonical JSON of an object whose values are `written` already."""
+    text = ",".join([f'"{name}":{parts[name]}' for name in sorted(parts)])
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+
+
+def as_plain(of: Any) -> dict[str, Any]:
+    """Fields of a dataclass by name, and so those of its parts. Unlike `dataclasses.asdict` it copies no value."""
+    kind: Any = type(of)
+    values = ((name, getattr(of, name)) for name in _names(kind))
+    return {name: as_plain(value) if is_dataclass(value) else value for name, value in values}
 
 
 def _build(kind: Any, what: str, values: Any, built: Mapping[str, Any] | None = None) -> Any:
@@ -174,7 +200,12 @@ def _build(kind: Any, what: str, values: Any, built: Mapping[str, Any] | None = 
 
 
 @cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+@cache
 def _fields(kind: Any) -> tuple[frozenset[str], frozenset[str]]:
     """Names of all fields, and of those without a default."""
     needed = (field.name for field in fields(kind) if field.default is field.default_factory is MISSING)
-    return frozenset(field.name for field in fields(kind)), frozenset(needed)
+    return frozenset(_names(kind)), frozenset(needed)
