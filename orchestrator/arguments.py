@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from orchestrator.choosing import Choice
 from orchestrator.compare import SELECTORS
 from orchestrator.objective import OBJECTIVES
+from search_spaces import SEARCHES
 from trainers.errors import UserError
 from trainers.protocols import PROTOCOLS
 from trainers.splits import FOLDS_BY
@@ -60,7 +61,10 @@ def _parser() -> Parser:
     what.add_argument("--languages", nargs="+", default=[], help="target languages (default: all of the protocol)")
     what.add_argument("--folds", nargs="+", type=int, default=[], help="folds, 0 to 4 (default: all)")
     what.add_argument("--seeds", nargs="+", type=int, default=[], help="seeds (default: the sweep's)")
-    what.add_argument("--samples", type=int, metavar="N", help="points of a random search (default: the sweep's)")
+    what.add_argument(
+        "--search", choices=SEARCHES, help="random points of a grid, or points that TPE proposes (default: the sweep's)"
+    )
+    what.add_argument("--samples", type=int, metavar="N", help="points of a search (default: the sweep's)")
     what.add_argument(
         "--max-bad", type=int, default=0, metavar="N", help="unreadable recordings to put up with (default: 0)"
     )
@@ -100,7 +104,10 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     choice.add_argument("--race-alpha", type=float, default=0.05, metavar="P", help="chance to drop the best (.05)")
     choice.add_argument("--repeats", type=int, default=1, metavar="R", help="partitions of the folds (default: 1)")
     choice.add_argument(
-        "--until-ci", type=float, metavar="WIDTH", help="repeat partitions until the winner's lead is known so well"
+        "--until-ci",
+        type=float,
+        metavar="WIDTH",
+        help="repeat partitions until the 95 %% interval of the winner's lead is so many UAR points wide",
     )
     cost = parser.add_argument_group("what it may cost")
     cost.add_argument("--price-per-gpu-hour", type=float, metavar="MONEY", help="show the plan's price, too")

@@ -82,4 +82,4 @@ class Choice:
 
 def blocks_of(plan: Plan) -> int:
     """Blocks of a configuration: each fold of each seed, over all languages."""
-    return len(plan.folds) * len(plan.seeds)
+    return len(plan.blocks)

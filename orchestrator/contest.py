@@ -40,6 +40,19 @@ class Contest:
         return scores
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A race that is over: what runs further is for those who are still in it."""
+
+    beaten: Mapping[int, str]
+
+    def dropped(self, _standings: Standings) -> dict[int, str]:
+        return dict(self.beaten)
+
+
+Judge = Contest | Settled
+
+
 def told(drop: Drop, blocks: int) -> str:
     """`dropped after 2 of 5 blocks, 4.1 validation points behind (3.0 may be chance)`."""
     after = f"dropped after {drop.blocks} of {blocks} block{'s' if blocks > 1 else ''}"
@@ -48,7 +61,7 @@ def told(drop: Drop, blocks: int) -> str:
     return f"{after}, {100 * drop.behind:.1f} validation points behind ({100 * drop.margin:.1f} may be chance)"
 
 
-def racing_scheduler(board: Any, contest: Contest) -> Any:
+def racing_scheduler(board: Any, contest: Judge) -> Any:
     """Tune's scheduler: whenever all that still race have one more block, it withdraws whoever is beaten.
 
     It needs no report of each trial: any of them tells how far the race is, and the board has the scores of all.

@@ -13,8 +13,10 @@ import ray
 from orchestrator.board import BoardState, Cell, Event, Snapshot, Summary
 from orchestrator.board_actor import start_board
 from orchestrator.cluster import Signals, connected, describe, resources
-from orchestrator.contest import Contest, racing_scheduler
+from orchestrator.contest import Judge, racing_scheduler
 from orchestrator.objective import Objective, mean_language
+from orchestrator.outcome import Outcome, Tally, Watch
+from orchestrator.search import Growth
 from orchestrator.slots import Slots
 from orchestrator.trial import Mirror, tune_configurations
 from orchestrator.worker import Work
@@ -25,33 +27,6 @@ GRACE_S = 4.0
 """Seconds that running cells have, after an interrupt, to reach their next epoch."""
 TUNE_GRACE_S = 10.0
 """Seconds that trials have to mirror the last results after the last cell."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What this run did: how many cells it finished, which failed, and whether it was interrupted before the end.
-
-    `dropped`: configurations that were beaten, with what is to be said of that. `stopped`: why the run ended itself
-    before its end, "" where it did not.
-    """
-
-    done: int
-    failed: tuple[Event, ...]
-    interrupted: bool
-    dropped: Mapping[int, str] = field(default_factory=dict)
-    stopped: str = ""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Whom to tell: of each cell's end, once; how things stand, some times a second; what needs attention; which
-    configuration was dropped, and why. `enough` is asked why the run is to end before its end ("": it is not)."""
-
-    on_event: Callable[[Event], None]
-    on_snapshot: Callable[[Snapshot], None]
-    on_notice: Callable[[str], None]
-    on_drop: Callable[[int, str], None]
-    enough: Callable[[], str]
 
 
 def _ignore(*_: object) -> None:
@@ -73,7 +48,8 @@ def run(
     on_notice: Callable[[str], None] = _ignore,
     on_drop: Callable[[int, str], None] = _ignore,
     enough: Callable[[], str] = str,
-    contest: Contest | None = None,
+    contest: Judge | None = None,
+    growth: Growth | None = None,
     scheduler: Any = None,
     patience_s: float = 60.0,
 ) -> Outcome:
@@ -83,9 +59,9 @@ def run(
     writes there is removed at the end. `slots`: None is one per GPU, or one per CPU where there is no GPU.
     `gpus_per_cell`: None is 1 where there are GPUs, else 0. `known`: results that the ledger has, read at the start
     and whenever the board had to be built anew; `objective` sums a block's summaries up. `contest`: how configurations
-    race; None is not at all. `scheduler`: one of Tune's instead. `enough`: asked often; a reason ends the run as an
-    interrupt does. In snapshots `done` counts what this run did; `patience_s` without a slot are followed by a notice
-    of what is missing.
+    race; None is not at all. `growth`: a search that adds configurations while the run goes on. `scheduler`: one of
+    Tune's instead of the race's. `enough`: asked often; a reason ends the run as an interrupt does. In snapshots `done`
+    counts what this run did; `patience_s` without a slot are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
     where the plan is empty or contradicts itself; HopelessError where slots keep ending.
@@ -93,7 +69,7 @@ def run(
     _check(cells, configurations, slots)
     before = known()
     beaten = contest.dropped(_board(cells, before, {}).standings()) if contest else {}
-    if _board(cells, before, beaten).snapshot().settled:
+    if (growth is None or growth.is_done) and _board(cells, before, beaten).snapshot().settled:
         return Outcome(0, (), False, beaten)
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
     with Signals() as signals, _scratch_in(scratch) as folder, connected(slots) as own_ray:
@@ -102,9 +78,17 @@ def run(
         gpus = float(resources().get("GPU", 0) >= 1) if gpus_per_cell is None else gpus_per_cell
         crew = Slots(board, make_work, slots, gpus, folder, on_notice)
         judge = scheduler or (racing_scheduler(board, contest) if contest else None)
-        mirror = Mirror(lambda: tune_configurations(board, configurations, objective, folder, scheduler=judge))
+        desk = growth.desk() if growth else None
+
+        def tune() -> Any:
+            if growth:
+                return growth.tune(board, desk, objective, folder)
+            return tune_configurations(board, configurations, objective, folder, scheduler=judge)
+
         tally = Tally(frozenset(before), dropped=dict(beaten))
-        engine = _Engine(board, crew, mirror, list(cells), known, watch, signals, patience_s, tally)
+        engine = _Engine(
+            board, crew, Mirror(tune), list(cells), known, watch, signals, patience_s, tally, growth=growth, desk=desk
+        )
         try:
             return engine.work()
         finally:
@@ -148,32 +132,6 @@ def _total(snapshot: Snapshot) -> int:
 
 
 @dataclass
-class Tally:
-    """How cells came to their end, each told once; `known` were done before and are not told.
-
-    A success after a failure takes its place: a board that was built anew tries a failed cell again. `dropped`:
-    configurations that were beaten, and why.
-    """
-
-    known: frozenset[str]
-    done: dict[str, Event] = field(default_factory=dict)
-    failed: dict[str, Event] = field(default_factory=dict)
-    dropped: dict[int, str] = field(default_factory=dict)
-
-    def take(self, event: Event) -> bool:
-        """Note a cell's end; whether it is news."""
-        if event.key in self.known or event.key in self.done:
-            return False
-        if event.summary is None:
-            news = event.key not in self.failed
-            self.failed[event.key] = event
-            return news
-        self.failed.pop(event.key, None)
-        self.done[event.key] = event
-        return True
-
-
-@dataclass
 class _Engine:
     """The driver's loop over one plan."""
 
@@ -186,6 +144,8 @@ class _Engine:
     signals: Signals
     patience_s: float
     tally: Tally
+    growth: Growth | None = None
+    desk: Any = None
     incarnation: str = ""
     seen: int = 0
     warned_at: float = field(default_factory=time.monotonic)
@@ -215,6 +175,8 @@ class _Engine:
             self._warn(snapshot)
             if snapshot.slots:
                 self.mirror.start()
+            if self.growth and self.interrupted_at is None:
+                self.growth.heed(self.desk, self._add)
             self.signals.wait(POLL_S)
 
     def leave(self, wait: bool) -> None:
@@ -228,6 +190,10 @@ class _Engine:
             self.crew.end()
         if wait:
             ray.kill(self.board)
+
+    def _add(self, cells: list[Cell]) -> None:
+        self.cells += cells
+        self._put(again=False)
 
     def _put(self, again: bool) -> None:
         known = self.known()
@@ -278,7 +244,7 @@ class _Engine:
         if self.crew.error is not None:
             raise self.crew.error
         if self.interrupted_at is None:
-            return snapshot.settled
+            return snapshot.settled and (self.growth is None or self.mirror.is_over)
         patience_ended = time.monotonic() - self.interrupted_at > GRACE_S
         return not snapshot.running or patience_ended or self.signals.count > 1
 

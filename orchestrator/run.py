@@ -1,62 +1,104 @@
 """Runs what a plan lacks: cells to the engine, results to MLflow, progress to the person who waits."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.answer import Answer
-from orchestrator.board import Cell, Event
+from orchestrator.answer import Answer, settings_of
+from orchestrator.board import BoardState, Cell, Event, Snapshot
+from orchestrator.cells import CANARY, cells_of, known_of, with_canaries
+from orchestrator.choosing import blocks_of
+from orchestrator.contest import Judge, Settled
 from orchestrator.display import Display
-from orchestrator.engine import Outcome, run
+from orchestrator.engine import run
+from orchestrator.objective import mean_of_blocks
+from orchestrator.outcome import Outcome
+from orchestrator.plan import Plan
+from orchestrator.search import Growth, Search
 from orchestrator.tracking import Tracker
-from orchestrator.work import CellWork, summary
-from trainers import stages
-
-CANARY = "canary"
+from orchestrator.work import CellWork
+from search_spaces import Sweep
 
 
-def run_missing(answer: Answer, tracker: Tracker, slots: int | None, *, canary: bool = True) -> Outcome:
-    """Train the cells that the ledger lacks and mirror every result, old and new, to MLflow."""
-    before = _known(answer)
+@dataclass(frozen=True)
+class Means:
+    """What a run may take: slots at a time, GPUs for each cell (None: what there is), and when it is `enough`.
+
+    `canary`: a short cell of each kind runs before all others. `busy`: is told often how many slots work.
+    """
+
+    slots: int | None = None
+    gpus_per_cell: float | None = None
+    canary: bool = True
+    busy: Callable[[int], None] = lambda _: None
+    enough: Callable[[], str] = str
+
+
+def run_missing(
+    answer: Answer,
+    tracker: Tracker,
+    means: Means,
+    search: "Growing | None" = None,
+    beaten: Mapping[int, str] | None = None,
+) -> tuple[Answer, Outcome]:
+    """Train the cells that the ledger lacks and mirror every result, old and new, to MLflow.
+
+    `beaten`: configurations that a race has settled already. The answer comes back with those that a `search` added.
+    """
+    contest: Judge | None = None if search else answer.contest if beaten is None else Settled(beaten)
+    before = known_of(answer)
     with Display(answer.names, len(before)) as display, ThreadPoolExecutor(1, "mlflow") as beside:
-        cells = with_canaries(_cells(answer), before) if canary else _cells(answer)
+        cells = with_canaries(cells_of(answer), before) if means.canary else cells_of(answer)
         canaries: dict[str, Event | None] = {cell.key: None for cell in cells if cell.role == CANARY}
-        mirror = Mirror(answer, tracker, display, beside, canaries=canaries)
-        mirror.send_known(before.keys())
+        mirror = Mirror(answer, tracker, display, beside, canaries)
+        mirror.sendknown_of(before.keys())
+
+        def show(snapshot: Snapshot) -> None:
+            means.busy(snapshot.running)
+            display.show(snapshot)
+
         outcome = run(
             cells,
             [dict(configuration.values) for configuration in answer.plan.configurations],
             CellWork(answer.ground.prepared.paths, _encoders(answer), answer.ledger.store, answer.selector),
             scratch=answer.ledger.store / "ray",
-            slots=slots,
-            known=lambda: _known(answer),
+            slots=means.slots,
+            gpus_per_cell=means.gpus_per_cell,
+            known=lambda: known_of(mirror.answer),
             objective=answer.choice.objective,
-            contest=answer.contest,
+            contest=contest,
+            growth=search.growth(mirror, before) if search else None,
             on_event=mirror.told,
-            on_snapshot=display.show,
+            on_snapshot=show,
             on_notice=display.say,
             on_drop=lambda one, why: display.say(f"{answer.plan.configurations[one].name}: {why}"),
-            enough=mirror.hopeless,
+            enough=lambda: mirror.hopeless() or means.enough(),
         )
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()
             beside.shutdown(cancel_futures=True)
-    return outcome
+    return mirror.answer, outcome
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mirror:
-    """Sends results to MLflow in a thread of its own, beside the run."""
+    """Sends results to MLflow in a thread of its own, beside the run. `answer` grows with a search."""
 
     answer: Answer
     tracker: Tracker
     display: Display
     beside: ThreadPoolExecutor
-    leaving: threading.Event = field(default_factory=threading.Event)
     canaries: dict[str, Event | None] = field(default_factory=dict)
+    leaving: threading.Event = field(default_factory=threading.Event)
+
+    def grow(self, answer: Answer) -> None:
+        """Take in configurations that came while the run goes on."""
+        self.answer = answer
+        self.display.names.update(answer.names)
+        self.tracker.know(settings_of(answer))
 
     def told(self, event: Event) -> None:
         """A cell's end: a failure is said at once, a result sent."""
@@ -74,7 +116,7 @@ class Mirror:
         dead = [event.reason for event in fates if event.summary is None]
         return f"every cell would fail: {dead[0]}" if dead and len(dead) == len(self.canaries) else ""
 
-    def send_known(self, keys: Iterable[str]) -> None:
+    def sendknown_of(self, keys: Iterable[str]) -> None:
         """Send what MLflow lacks of the results that were there before."""
         self._submit(self._send_missing, frozenset(keys))
 
@@ -100,60 +142,42 @@ class Mirror:
             self.tracker.log(result, configuration.name)
 
 
+@dataclass(frozen=True)
+class Growing:
+    """How a search's new points become configurations: `replan` plans the sweep with the points so far."""
+
+    search: Search
+    replan: Callable[[Sweep], Plan]
+    at_once: int
+
+    def growth(self, mirror: Mirror, known: Mapping[str, Any]) -> Growth:
+        answer = mirror.answer
+        board = BoardState()
+        board.put(cells_of(answer), known)
+        blocks = {one.number: board.progress_of(one.number).blocks for one in answer.plan.configurations}
+        planned = blocks_of(answer.plan)
+        scores = {
+            number: mean_of_blocks(done, answer.choice.objective)
+            for number, done in blocks.items()
+            if len(done) == planned
+        }
+        points = [dict(point) for point in answer.sweep.listed or ()]
+        return Growth(self.search, points, scores, lambda point: self._grow(mirror, point), self.at_once)
+
+    def _grow(self, mirror: Mirror, point: dict[str, Any]) -> tuple[int, list[Cell]]:
+        answer, listed = mirror.answer, list(mirror.answer.sweep.listed or ())
+        if point not in listed:
+            self.search.note(point)
+            sweep = replace(answer.sweep, listed=(*listed, point))
+            mirror.grow(replace(answer, sweep=sweep, plan=self.replan(sweep)))
+            listed.append(point)
+        number = listed.index(point)
+        own = {cell.key for cell in mirror.answer.plan.of(number)}
+        needed = {need for cell in cells_of(mirror.answer) if cell.key in own for need in cell.needs}
+        return number, [cell for cell in cells_of(mirror.answer) if cell.key in own or cell.key in needed]
+
+
 def _encoders(answer: Answer) -> dict[str, Path]:
     """Fingerprint of each encoder that the cells take -> where it lies."""
     ground = answer.ground
     return {found.fingerprint: found.folder for found in map(ground.encoder, ground.encoders or ("",))}
-
-
-def _cells(answer: Answer) -> list[Cell]:
-    """The plan for the board; a block is one seed's fold, over all languages and configurations.
-
-    A stage stands before the first cell that needs it, unless it is done or all of its cells are.
-    """
-    blocks = [(seed, fold) for seed in answer.plan.seeds for fold in answer.plan.folds]
-    stages = {cell.key: key for key, cell in answer.missing_stages.items()}
-    found: list[Cell] = []
-    for cell in answer.plan.cells:
-        spec = cell.spec
-        if cell.key in stages:
-            found.append(Cell(stages[cell.key], None, -1, None, {"stage_of": spec.as_dict()}, role="stage"))
-        needs = (cell.stage,) if cell.stage else ()
-        block = blocks.index((spec.seed, spec.fold))
-        found.append(Cell(cell.key, cell.configuration, block, spec.target, spec.as_dict(), needs))
-    floors = [Cell(cell.key, None, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
-    return found + floors
-
-
-def with_canaries(cells: Sequence[Cell], known: Mapping[str, Any]) -> list[Cell]:
-    """The cells behind a short rehearsal of each kind (method and encoder) of which nothing is done yet.
-
-    All of a kind need its canary, so that a fault that they share is found in seconds and said once.
-    """
-    kinds = {cell.key: _kind(cell) for cell in cells if cell.configuration is not None or cell.role}
-    alive = {kinds[key] for key in known if key in kinds}
-    canaries: dict[str, Cell] = {}
-    behind = []
-    for cell in cells:
-        kind = kinds.get(cell.key, "")
-        if kind and kind not in alive:
-            payload = {"canary_of": cell.payload.get("stage_of", cell.payload)}
-            canary = canaries.setdefault(kind, Cell(kind, None, -1, None, payload, role=CANARY))
-            cell = replace(cell, needs=(*cell.needs, canary.key))
-        behind.append(cell)
-    return [*canaries.values(), *behind]
-
-
-def _kind(cell: Cell) -> str:
-    spec = cell.payload.get("stage_of", cell.payload)
-    return f"canary of {spec['method']} on encoder {spec['encoder_fingerprint'][:8]}"
-
-
-def _known(answer: Answer) -> dict[str, Mapping[str, Any]]:
-    """The finished cells with what the board may know of them."""
-    found = {cell.key: answer.ledger.light(cell.key) for cell in answer.plan.cells + answer.plan.floors}
-    known: dict[str, Mapping[str, Any]] = {
-        key: summary(result, answer.selector) for key, result in found.items() if result is not None
-    }
-    store = answer.ledger.store
-    return known | {key: {"valid_uar": float("nan")} for key in answer.plan.stages if stages.is_done(store, key)}

@@ -1,27 +1,33 @@
 """python -m orchestrator.sweep NAME: load the question, show the plan, run what is missing, show the answer."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from rich.console import Console
 
 import search_spaces
 from orchestrator import arguments, ground
+from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
 from orchestrator.display import preparing, screen
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
+from orchestrator.narrowing import narrowed
 from orchestrator.plan import Plan, PlannedCell, Request, plan
-from orchestrator.run import run_missing
+from orchestrator.run import Growing, Means, run_missing
+from orchestrator.search import Search
 from orchestrator.slots import HopelessError
 from orchestrator.table import render
+from orchestrator.tracking import Tracker
 from search_spaces import Sweep
 from trainers import stages
-from trainers.errors import UserError
-from trainers.methods.configs import ByolConfig
+from trainers.errors import UserError, require
 
 STOPPED = 3
 """Exit code of a sweep that ended itself before its end: its budget is spent, or nothing of it can run."""
@@ -52,7 +58,9 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         for name, question in search_spaces.questions():
             out.print(f"[bold]{name}[/bold]  {question}")
         return 0
-    sweep = search_spaces.load(asked.name).sampled(asked.samples)
+    if asked.until_ci is not None:
+        require(asked.until_ci > 0, "until-ci", asked.until_ci, "above 0: the width of an interval in UAR points")
+    sweep = search_spaces.load(asked.name).searched(asked.search, asked.samples)
     store = asked.store.expanduser().resolve()
     data = ground.data_root(asked.data, asked.protocol)
     places = Places(
@@ -72,32 +80,67 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         tuple(asked.seeds),
         asked.folds_by or sweep.folds_by,
         arguments.settings(asked),
+        asked.repeats,
     )
-    planned = plan(asked.name, sweep, stood, request)
-    ledger = Ledger(store)
-    command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
     chosen_by = arguments.choice(asked)
-    answer = Answer(sweep, stood, planned, ledger, asked.tracking_uri, command, chosen_by)
-    selector = answer.selector
-    announce(out, sweep, stood, planned, ledger)
-    out.print(
-        f"chooses by {answer.choice.objective_name} validation UAR over languages ({selector}); "
-        f"{chosen_by.told(sweep, planned)}"
-    )
-    return 0 if asked.dry_run else _run(asked, out, answer)
+    search = None
+    if asked.search == "tpe":
+        if asked.until_ci is not None:
+            raise UserError("--until-ci asks about the points of a sweep; TPE has others each time, so leave one out")
+        search = Search.of(sweep, asked.samples, store, (places.protocol, request, chosen_by))
+        sweep = search.listed()
+    planned = plan(asked.name, sweep, stood, request)
+    command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
+    answer = Answer(sweep, stood, planned, Ledger(store), asked.tracking_uri, command, chosen_by)
+    announce(out, answer, search.told(planned) if search else chosen_by.told(sweep, planned))
+    if asked.dry_run:
+        return 0
+    asking = Asking(asked, sweep, stood, request)
+    growing = Growing(search, asking.plan, at_once(asked, planned)) if search else None
+    return _run(asking, out, answer, growing)
 
 
-def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
+@dataclass(frozen=True)
+class Asking:
+    """What the user asked, and how that is planned anew when a search adds points or partitions are repeated."""
+
+    asked: argparse.Namespace
+    sweep: Sweep
+    ground: Ground
+    request: Request
+
+    def plan(self, sweep: Sweep) -> Plan:
+        return plan(self.asked.name, sweep, self.ground, self.request)
+
+    def repeated(self, repeats: int, partition: int) -> Plan:
+        """With so many partitions; where the user named folds, with the same ones of each."""
+        folds = tuple(fold + partition * repeat for repeat in range(repeats) for fold in self.asked.folds)
+        return plan(self.asked.name, self.sweep, self.ground, replace(self.request, folds=folds, repeats=repeats))
+
+
+def at_once(asked: argparse.Namespace, planned: Plan) -> int:
+    """Configurations that a search tries at a time: as few as keep the slots at work, since TPE learns from results."""
+    slots = asked.slots or os.cpu_count() or 1
+    return max(1, ceil(slots / len(planned.of(0))) + 1)
+
+
+def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None) -> int:
     """Run what is missing, then show what came of it."""
-    mirror = tracker(answer)
+    asked, mirror = asking.asked, tracker(answer)
     with answer.ledger.lock(asked.name):
         if asked.fresh:
-            keys = [cell.key for cell in answer.plan.cells + answer.plan.floors]
-            moved = answer.ledger.set_aside(keys)
-            stages.set_aside(answer.ledger.store, answer.plan.stages)
-            mirror.forget(keys)
-            out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
-        outcome = run_missing(answer, mirror, asked.slots, canary=not asked.no_canary)
+            _set_aside(out, answer, mirror)
+        means = Means(asked.slots, asked.gpus_per_cell, canary=not asked.no_canary)
+        answer, outcome = run_missing(answer, mirror, means, search)
+        if asked.until_ci is not None:
+            answer, outcome = narrowed(
+                answer,
+                outcome,
+                asked.until_ci,
+                asking.repeated,
+                lambda more, beaten: run_missing(more, mirror, means, beaten=beaten),
+                lambda line: out.print(line, markup=False),
+            )
         if outcome.interrupted:
             mirror.close()
             why = outcome.stopped or "interrupted"
@@ -110,7 +153,16 @@ def _run(asked: argparse.Namespace, out: Console, answer: Answer) -> int:
         out.print(render(comparison))
         tell(answer, comparison, mirror)
     out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
-    return 1 if failed else 0
+    return 1 if outcome.failed else 0
+
+
+def _set_aside(out: Console, answer: Answer, mirror: Tracker) -> None:
+    """`--fresh`: earlier results of this plan make room."""
+    keys = [cell.key for cell in answer.plan.cells + answer.plan.floors]
+    moved = answer.ledger.set_aside(keys)
+    stages.set_aside(answer.ledger.store, answer.plan.stages)
+    mirror.forget(keys)
+    out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
 
 
 def planned_of(answer: Answer, configurations: Collection[int]) -> list[PlannedCell]:
@@ -120,58 +172,6 @@ def planned_of(answer: Answer, configurations: Collection[int]) -> list[PlannedC
 
 def _short_uri(store: Path) -> str:
     return f"sqlite:///{store}/mlflow.db"
-
-
-def announce(out: Console, sweep: Sweep, stood: Ground, planned: Plan, ledger: Ledger) -> None:
-    """The question, the ground it is asked on, and how much of it is done already."""
-    if stood.protocol.note:
-        out.print(f"[bold white on red] {stood.protocol.note} [/]")
-    out.print(f"[bold]{planned.sweep}[/bold]: {sweep.question}")
-    spec = planned.cells[0].spec
-    training, front_end = spec.training, spec.front_end
-    transfers = f"trains on {', '.join(stood.protocol.high)}, transfers to {', '.join(planned.languages)}"
-    within = f"trains and tests within {', '.join(planned.languages)}"
-    out.print(
-        f"protocol {stood.protocol.name}: {within if stood.protocol.task == 'within' else transfers} "
-        f"(folds by {spec.folds_by}); "
-        f"{training.steps} steps of batch {training.batch_size}, {front_end.length_s:g} s clips, {training.precision}"
-    )
-    done = len(ledger.done({cell.key for cell in planned.cells}))
-    floors = len(ledger.done({cell.key for cell in planned.floors}))
-    out.print(
-        f"{_count(len(planned.cells), 'cell')} ({_factors(planned)}): {done} done, {len(planned.cells) - done} to run; "
-        f"{_count(len(planned.floors), 'floor cell')}: {floors} done"
-    )
-    if planned.stages:
-        begin = [cell for cell in planned.cells if cell.stage]
-        there = sum(stages.is_done(ledger.store, key) for key in planned.stages)
-        alone = sum(len(planned.languages) if cell.spec.target is None else 1 for cell in begin)
-        shared = f"{_count(len(planned.stages), 'stage')} shared by {_count(len(begin), 'cell')}: {there} done"
-        out.print(f"{shared}; one for every configuration, language, fold and seed would be {alone}")
-    if isinstance(spec.config, ByolConfig) and spec.config.tau_horizon == "paper" and training.steps <= 1000:
-        out.print(
-            f"note: unmatched τ at {training.steps} steps measures the target's lag; tau_horizon=matched rescales it"
-        )
-
-
-def _factors(planned: Plan) -> str:
-    counted = [
-        (planned.configurations, "configuration"),
-        (planned.languages, "language"),
-        (planned.folds, "fold"),
-        (planned.seeds, "seed"),
-    ]
-    configurations, languages, folds, seeds = (_count(len(values), what) for values, what in counted)
-    together = {cell.configuration for cell in planned.cells if cell.spec.target is None}
-    if len(together) == len(planned.configurations):
-        languages = "every language at once"
-    elif together:
-        configurations += f" ({len(together)} of them for every language at once)"
-    return " × ".join([configurations, languages, folds, seeds])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 if __name__ == "__main__":

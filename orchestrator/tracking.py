@@ -73,6 +73,10 @@ class Tracker:
         self._mirror: _Mirror | None = None
         self._one_at_a_time = Lock()
 
+    def know(self, configurations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take in configurations that came later."""
+        self._settings |= {name: mirrored.plain(settings) for name, settings in configurations.items()}
+
     def log(self, result: Result, configuration: str) -> bool:
         """Mirror a cell: parameters, curves, validation scores, facts. Says whether MLflow has it now."""
         settings = self._settings[configuration]

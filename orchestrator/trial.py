@@ -88,6 +88,11 @@ class Mirror:
         if self._thread.ident is None:
             self._thread.start()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether Tune has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def join(self, timeout_s: float) -> None:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)

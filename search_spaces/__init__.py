@@ -27,6 +27,9 @@ SHOWS = {
 """What an answer may have below its table."""
 
 
+SEARCHES = ("grid", "random", "tpe")
+
+
 @dataclass(frozen=True)
 class Point:
     """One point of a search space: its arm ("" where there is only one), that arm's config, and the swept settings.
@@ -59,7 +62,8 @@ class Sweep:
     folds part unless the user says otherwise. `encoders`: checkpoints that it is asked of, one after the other, unless
     the user names others; the demo has only its own. `shows`: what the answer has below its table, of `SHOWS`.
     `chooses`: the question is which configuration is best, so that beaten ones may be dropped; False where the whole
-    table is the answer (a matrix, a curve, methods beside each other).
+    table is the answer (a matrix, a curve, methods beside each other). `listed`: the points that a search has found so
+    far; the axes are then not expanded. `at_random`: points of a grid are drawn.
     """
 
     question: str
@@ -75,6 +79,8 @@ class Sweep:
     encoders: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     chooses: bool = True
+    listed: tuple[Mapping[str, Any], ...] | None = None
+    at_random: bool = False
 
     def __post_init__(self) -> None:
         if (self.config is None) == (not self.arms):
@@ -83,18 +89,26 @@ class Sweep:
         for name in self.shows:
             require(name in SHOWS, "shows", name, f"one of {', '.join(SHOWS)}")
 
-    def sampled(self, samples: int | None) -> "Sweep":
-        """The sweep with another number of samples (None: its own); UserError where it does not search randomly."""
-        if samples is None:
-            return self
-        if not self.is_random:
-            raise UserError(f"samples is {samples}; this sweep is a grid and has all of its points")
-        return replace(self, samples=samples)
+    def searched(self, how: str | None, samples: int | None) -> "Sweep":
+        """The sweep with its points found as of `SEARCHES` (None: as it is declared), so many (None: as declared).
+
+        UserError: a number of points for a grid, which has all of its own.
+        """
+        if samples is not None:
+            require(samples >= 1, "samples", samples, "at least 1")
+        if how == "grid" and self.is_random:
+            raise UserError("--search grid needs axes of values; this sweep draws its points")
+        chosen = replace(self, at_random=self.at_random or (how == "random" and bool(self.axes)))
+        if samples is None or how == "tpe":
+            return chosen
+        if not chosen.is_random:
+            raise UserError(f"samples is {samples}; this sweep is a grid and has all of its points (--search random)")
+        return replace(chosen, samples=samples)
 
     @property
     def is_random(self) -> bool:
         """Whether some axis is drawn from."""
-        return any(hasattr(space, "sample") for space in self.axes.values())
+        return self.at_random or any(hasattr(space, "sample") for space in self.axes.values())
 
     def points(self, encoders: Iterable[str] = ()) -> list[Point]:
         """Every point, in the order of encoders (by what they are called), arms and axes."""
@@ -104,28 +118,48 @@ class Sweep:
 
     def grid(self) -> list[dict[str, Any]]:
         """Every point of the axes as {setting: value}, in their order."""
-        swept = [name for axis in self.axes for name in _names(axis)]
+        swept = [name for axis in self.axes for name in axis_names(axis)]
         for name in swept:
             if swept.count(name) > 1:
                 raise UserError(f"{name} is in two axes: {', '.join(map(repr, self.axes))}")
+        if self.listed is not None:
+            return [dict(point) for point in self.listed]
         if self.is_random:
-            drawn = [self._drawn(number) for number in range(self.samples)]
-            return [dict(self.reference), *drawn] if self.reference else drawn
-        columns = [[_named(axis, value) for value in _values(axis, space)] for axis, space in self.axes.items()]
+            drawn = [self.drawn(number) for number in range(self.samples)]
+            points = [dict(self.reference), *drawn] if self.reference else drawn
+            return [point for number, point in enumerate(points) if point not in points[:number]]
+        columns = [[axis_named(axis, value) for value in _values(axis, space)] for axis, space in self.axes.items()]
         return [{name: value for part in point for name, value in part.items()} for point in product(*columns)]
 
-    def _drawn(self, number: int) -> dict[str, Any]:
+    def drawn(self, number: int) -> dict[str, Any]:
         """Point `number` of a random search, to four digits; more samples keep those that there were."""
         point: dict[str, Any] = {}
         for place, (axis, space) in enumerate(self.axes.items()):
             source = np.random.RandomState([number, place])
             value = space.sample(random_state=source) if hasattr(space, "sample") else _choice(axis, space, source)
-            point |= _named(axis, _rounded(plain(value)))
+            point |= axis_named(axis, rounded(plain(value)))
         return point
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """A drawn number to four digits, so that it can be told and asked for again."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def axis_values(axis: str, space: Any) -> list[Any] | None:
+    """The values of an axis of choices, in their order; None for one that numbers are drawn from."""
+    if hasattr(space, "categories"):
+        return list(space.categories)
+    return None if hasattr(space, "sample") else _values(axis, space)
+
+
+def axis_named(axis: str, value: Any) -> dict[str, Any]:
+    """A value of an axis as {setting: value}; settings that move together have one each."""
+    names = axis_names(axis)
+    values = value if len(names) > 1 else (value,)
+    if not isinstance(values, tuple | list) or len(values) != len(names):
+        raise UserError(f"axis {axis!r} has the point {value!r}; it must be a tuple of {len(names)} values")
+    return dict(zip(names, values, strict=True))
 
 
 def called(encoder: str) -> str:
@@ -146,16 +180,9 @@ def _values(axis: str, space: Any) -> list[Any]:
     raise UserError(f"axis {axis!r} is {space!r}; it must be tune.grid_search([...]) with at least one value")
 
 
-def _names(axis: str) -> list[str]:
+def axis_names(axis: str) -> list[str]:
+    """The settings that an axis moves."""
     return [name.strip() for name in axis.split(",")]
-
-
-def _named(axis: str, value: Any) -> dict[str, Any]:
-    names = _names(axis)
-    values = value if len(names) > 1 else (value,)
-    if not isinstance(values, tuple | list) or len(values) != len(names):
-        raise UserError(f"axis {axis!r} has the point {value!r}; it must be a tuple of {len(names)} values")
-    return dict(zip(names, values, strict=True))
 
 
 def names() -> list[str]:

@@ -192,7 +192,7 @@ def test_an_unknown_language_fold_kind_or_protocol_is_answered_with_the_choices(
     splits, speech = demo_splits()
     with pytest.raises(UserError, match="unknown language 'klingon'; there are: demo-arda, demo-bela, demo-cyra"):
         splits.of("klingon", 0, ByolConfig())
-    for fold in (5, -1):
+    for fold in (500, -1):
         with pytest.raises(UserError, match=f"unknown fold '{fold}'; there are: 0, 1, 2, 3, 4"):
             splits.of(None, fold, ByolConfig())
     with pytest.raises(UserError, match=r"unknown kind of folds 'alphabet'; there are: random, speaker, speaker\+sen"):

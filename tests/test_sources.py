@@ -10,9 +10,10 @@ from rich.console import Console
 
 import search_spaces
 from orchestrator import arguments
+from orchestrator.announcing import announce
+from orchestrator.answer import Answer
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Request, plan
-from orchestrator.sweep import announce
 from search_spaces import Sweep
 from tests.casts import casia, subesco
 from tests.unheard import Unheard, clips, ground, unheard_papers
@@ -84,7 +85,7 @@ def test_cl_at_five_temperatures_adapts_five_times_a_seed_and_the_plan_says_what
     assert {cell.spec.config.adapt_on for cell in planned.cells} == {"adaptation"}
     assert len(planned.stages) == 5 * len(seeds)
     out = Console(record=True, width=200)
-    announce(out, sweep, stood, planned, Ledger(tmp_path))
+    announce(out, Answer(sweep, stood, planned, Ledger(tmp_path), None, "command"), "")
     said = f"{5 * len(seeds)} stages shared by {25 * len(seeds)} cells: 0 done; one for every configuration, language,"
     assert f"{said} fold and seed would be {75 * len(seeds)}" in out.export_text()
 
@@ -146,12 +147,12 @@ def test_a_random_search_begins_with_its_reference_and_keeps_its_points_when_it_
 
 def test_the_number_of_samples_is_the_users_and_none_of_a_grids_business() -> None:
     asked = arguments.parse(["joint", "--samples", "5"])
-    assert len(search_spaces.load("joint").sampled(asked.samples).points()) == 6
-    assert len(search_spaces.load("joint").sampled(None).points()) == 17
+    assert len(search_spaces.load("joint").searched(None, asked.samples).points()) == 6
+    assert len(search_spaces.load("joint").searched(None, None).points()) == 17
     with pytest.raises(UserError, match="samples is 5; this sweep is a grid and has all of its points"):
-        search_spaces.load("byol_tau").sampled(5)
+        search_spaces.load("byol_tau").searched(None, 5)
     with pytest.raises(UserError, match="samples is 0; it must be at least 1"):
-        search_spaces.load("joint").sampled(0)
+        search_spaces.load("joint").searched(None, 0)
 
 
 def test_a_sweep_may_part_folds_by_sentence_and_others_part_them_by_speaker() -> None:

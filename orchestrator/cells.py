@@ -1,0 +1,64 @@
+"""The plan as cells for the board, behind the stages and canaries that they need, and what of it is done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.answer import Answer
+from orchestrator.board import Cell
+from orchestrator.work import NO_SCORE, summary
+from trainers import stages
+
+CANARY = "canary"
+
+
+def cells_of(answer: Answer) -> list[Cell]:
+    """The plan for the board; a block is one seed's fold, over all languages and configurations.
+
+    A stage stands before the first cell that needs it, unless it is done or all of its cells are.
+    """
+    stages = {cell.key: key for key, cell in answer.missing_stages.items()}
+    found: list[Cell] = []
+    for cell in answer.plan.cells:
+        spec = cell.spec
+        if cell.key in stages:
+            found.append(Cell(stages[cell.key], None, -1, None, {"stage_of": spec.as_dict()}, role="stage"))
+        needs = (cell.stage,) if cell.stage else ()
+        block = answer.plan.blocks[spec.seed, spec.fold]
+        found.append(Cell(cell.key, cell.configuration, block, spec.target, spec.as_dict(), needs))
+    floors = [Cell(cell.key, None, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
+    return found + floors
+
+
+def with_canaries(cells: Sequence[Cell], known: Mapping[str, Any]) -> list[Cell]:
+    """The cells behind a short rehearsal of each kind (method and encoder) of which nothing is done yet.
+
+    All of a kind need its canary, so that a fault that they share is found in seconds and said once.
+    """
+    kinds = {cell.key: _kind(cell) for cell in cells if cell.configuration is not None or cell.role}
+    alive = {kinds[key] for key in known if key in kinds}
+    canaries: dict[str, Cell] = {}
+    behind = []
+    for cell in cells:
+        kind = kinds.get(cell.key, "")
+        if kind and kind not in alive:
+            payload = {"canary_of": cell.payload.get("stage_of", cell.payload)}
+            canary = canaries.setdefault(kind, Cell(kind, None, -1, None, payload, role=CANARY))
+            cell = replace(cell, needs=(*cell.needs, canary.key))
+        behind.append(cell)
+    return [*canaries.values(), *behind]
+
+
+def _kind(cell: Cell) -> str:
+    spec = cell.payload.get("stage_of", cell.payload)
+    return f"canary of {spec['method']} on encoder {spec['encoder_fingerprint'][:8]}"
+
+
+def known_of(answer: Answer) -> dict[str, Mapping[str, Any]]:
+    """The finished cells with what the board may know of them."""
+    found = {cell.key: answer.ledger.light(cell.key) for cell in answer.plan.cells + answer.plan.floors}
+    known: dict[str, Mapping[str, Any]] = {
+        key: summary(result, answer.selector) for key, result in found.items() if result is not None
+    }
+    store = answer.ledger.store
+    return known | {key: NO_SCORE for key in answer.plan.stages if stages.is_done(store, key)}
