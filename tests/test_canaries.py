@@ -1,9 +1,15 @@
 """Canaries: a short cell of each kind before all others, and what its death does to them."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from orchestrator.board import BoardState, Cell
 from orchestrator.cells import CANARY, with_canaries
+from orchestrator.ledger import Ledger
+from orchestrator.sweep import STOPPED, main
 
 
 def cell(key: str, method: str, *, needs: tuple[str, ...] = (), configuration: int | None = 0) -> Cell:
@@ -60,3 +66,23 @@ def test_a_canary_that_dies_takes_its_own_kind_with_it_and_says_why() -> None:
     assert all(event.because for key, event in board.failures.items() if key != held.key)
     assert isinstance(after := board.take("a/0", 1), Cell)
     assert "of byol" in after.key
+
+
+@pytest.mark.slow
+def test_a_fault_of_all_cells_ends_a_sweep_with_its_cause_before_any_cell_is_tried(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An encoder whose weights are not those that its config tells: planning does not load it, slots do."""
+    asked = ["byol_tau", "--steps", "60", "--batch-size", "4", "--store", str(tmp_path)]
+    assert main([*asked, "--dry-run"]) == 0
+    config = tmp_path / "demo" / "encoder" / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps({**told, "d_model": 2 * told["d_model"]}))
+    assert main(asked) == STOPPED
+    said = capfd.readouterr()
+    assert "every cell would fail: " in said.out
+    assert "demo/encoder" in said.out
+    assert said.err.count("failed: canary of byol") == 1
+    assert "failed: tau" not in said.err
+    methods = {result.spec.method for result in Ledger(tmp_path)}
+    assert "byol" not in methods
