@@ -11,17 +11,19 @@ import re
 import shutil
 import socket
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator import records
 from trainers.errors import UserError
 from trainers.result import Result
 
 KEY = re.compile(r"[0-9a-f]{64}")
+
+Loaded = TypeVar("Loaded")
 
 
 class Ledger:
@@ -30,6 +32,7 @@ class Ledger:
     def __init__(self, store: Path, *, rename: records.Rename = os.replace) -> None:
         self.store = store
         self._rename = rename
+        self._glances: dict[str, tuple[records.Stamp, records.Glance]] = {}
 
     def write(self, result: Result) -> None:
         """Keep a result. A cell's first result stays; a second one with other numbers is set beside it, with a warning.
@@ -49,15 +52,28 @@ class Ledger:
 
     def read(self, key: str) -> Result | None:
         """The whole result, or None where the cell is not done or its files are damaged (these are set aside)."""
-        return self._load(key, whole=True)
+        return self._load(key, lambda path: records.result(path, whole=True))
 
     def light(self, key: str) -> Result | None:
         """The result without `history` and `predictions`, several times quicker than `read`."""
-        return self._load(key, whole=False)
+        return self._load(key, lambda path: records.result(path, whole=False))
+
+    def glance(self, key: str) -> records.Glance | None:
+        """What a driver asks of a result, None as for `read`. It is read once for as long as its files stay the same,
+        and remembered: less than 1 kB a result."""
+        now = self._load(key, records.stamp)
+        if now is None:
+            return None
+        if key not in self._glances or self._glances[key][0] != now:
+            found = self._load(key, records.glance)
+            if found is None:
+                return None
+            self._glances[key] = now, found
+        return self._glances[key][1]
 
     def has(self, key: str) -> bool:
         """Whether the cell is done and its record sound."""
-        return self.light(key) is not None
+        return self.glance(key) is not None
 
     def done(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that need no training."""
@@ -122,10 +138,10 @@ class Ledger:
         records_of = [self._path(key) for key in keys]
         return [file for path in records_of for file in (path, records.details_path(path)) if file.exists()]
 
-    def _load(self, key: str, *, whole: bool) -> Result | None:
+    def _load(self, key: str, read: Callable[[Path], Loaded]) -> Loaded | None:
         path = self._path(key)
         try:
-            return records.result(path, whole=whole)
+            return read(path)
         except FileNotFoundError:
             return None
         except records.DamagedError as error:

@@ -8,9 +8,11 @@ import gzip
 import hashlib
 import json
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,22 @@ DETAILS = ("history", "predictions")
 Rename = Callable[[str, str], None]
 
 
+Stamp = tuple[int, ...]
+"""Of a record and its details: whoever changes or replaces one of them changes it, too."""
+
+
 class DamagedError(Exception):
     """A record or its details are torn, altered or no longer load; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a driver asks of a result while its sweep runs: validation UAR by selector, where the time went, and what it
+    ran on. No test score is in it."""
+
+    valid: dict[str, float]
+    seconds: dict[str, float]
+    versions: dict[str, str]
 
 
 def write(path: Path, result: Result, rename: Rename) -> None:
@@ -88,6 +104,26 @@ def result(path: Path, *, whole: bool) -> Result:
         raise DamagedError(f"this version cannot load it: {error}") from error
 
 
+def glance(path: Path) -> Glance:
+    """What a driver asks of the result at `path`, in half the time of the light record; errors as `read`."""
+    values = read(path)["result"]
+    try:
+        valid = {sys.intern(part): float(score["uar"]) for part, score in values["valid"].items()}
+        seconds = {sys.intern(part): float(taken) for part, taken in values["seconds"].items()}
+        return Glance(valid, seconds, {sys.intern(of): sys.intern(what) for of, what in values["versions"].items()})
+    except (AttributeError, TypeError, KeyError) as error:
+        raise DamagedError(f"this version cannot load it: {error}") from error
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Of the record at `path` and its details as they are now; None where there is no record."""
+    record = _status(path)
+    if record is None:
+        return None
+    details = _status(details_path(path))
+    return _numbers(record) + (_numbers(details) if details else ())
+
+
 def set_aside(path: Path, why: str) -> None:
     """Rename a record and its details to `*.damaged`, with a warning, so that the cell counts as missing."""
     warnings.warn(f"{path} is damaged ({why}); set aside, its cell counts as missing", stacklevel=2)
@@ -121,10 +157,20 @@ def _details(path: Path, checksum: str) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int | None:
+    status = _status(path)
+    return status.st_size if status else None
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_size
+        return path.stat()
     except FileNotFoundError:
         return None
+
+
+def _numbers(status: os.stat_result) -> Stamp:
+    """Nobody can set back the last one."""
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

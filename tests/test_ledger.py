@@ -1,6 +1,7 @@
 """The ledger never half-reads, never forgets and never overwrites."""
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,68 @@ def test_what_was_written_comes_back_equal(tmp_path: Path) -> None:
     ledger.write(cell)
     assert ledger.read(cell.spec.key()) == cell
     assert ledger.light(cell.spec.key()) == replace(cell, history=[], predictions=[])
+
+
+# --- glances
+
+
+def test_a_glance_has_validation_time_and_machine_and_no_test_score(tmp_path: Path) -> None:
+    ledger, cell = Ledger(tmp_path), made()
+    ledger.write(cell)
+    seen = ledger.glance(cell.spec.key())
+    assert seen is not None
+    assert seen.valid == {"hrl": cell.valid["hrl"].uar} == {"hrl": pytest.approx(0.55)}  # 7, 6, 5, 4 of 10
+    assert (seen.seconds, seen.versions) == (cell.seconds, cell.versions)
+    assert {field.name for field in fields(seen)} == {"valid", "seconds", "versions"}
+
+
+def test_a_record_is_glanced_at_once_for_as_long_as_its_files_stay(tmp_path: Path) -> None:
+    ledger, key = Ledger(tmp_path), made().spec.key()
+    assert ledger.glance(key) is None
+    Ledger(tmp_path).write(made())  # another process, as far as this ledger knows
+    first = ledger.glance(key)
+    assert first is not None
+    assert ledger.glance(key) is first
+    record_of(tmp_path, made()).unlink()
+    assert ledger.glance(key) is None
+    assert not ledger.has(key)
+
+
+def test_a_record_that_another_takes_the_place_of_is_glanced_at_anew(tmp_path: Path) -> None:
+    ledger, key = Ledger(tmp_path), made().spec.key()
+    ledger.write(made())
+    assert ledger.glance(key) is not None
+    other = replace(made(), valid={"hrl": hits(10, 10, 10, 10)})
+    Ledger(tmp_path / "other").write(other)
+    for file in (tmp_path / "other").rglob("*.json*"):
+        file.replace(record_of(tmp_path, made()).parent / file.name)
+    seen = ledger.glance(key)
+    assert seen is not None
+    assert seen.valid == {"hrl": 1.0}
+
+
+@pytest.mark.parametrize("part", [".json", ".details.json.gz"])
+def test_damage_after_a_glance_is_noticed(tmp_path: Path, part: str) -> None:
+    ledger, key = Ledger(tmp_path), made().spec.key()
+    ledger.write(made())
+    assert ledger.has(key)
+    os.truncate(record_of(tmp_path, made()).with_name(key + part), 100)
+    with pytest.warns(UserWarning, match=f"{key}.json is damaged"):
+        assert not ledger.has(key)
+    ledger.write(made())
+    assert ledger.has(key)
+
+
+def test_a_sound_record_without_the_scores_that_choose_is_set_aside(tmp_path: Path) -> None:
+    cell = made()
+    Ledger(tmp_path).write(cell)
+    file = record_of(tmp_path, cell)
+    record = json.loads(file.read_text())
+    record["result"]["valid"]["hrl"] = 0.5
+    body = json.dumps({name: record[name] for name in ("schema", "key", "details", "result")})[1:] + "\n"
+    file.write_text(f'{{"sha256": "{hashlib.sha256(body.encode()).hexdigest()}",\n{body}')
+    with pytest.warns(UserWarning, match="this version cannot load it"):
+        assert Ledger(tmp_path).glance(cell.spec.key()) is None
 
 
 def test_absent_classes_stay_nan_and_numpy_scalars_become_numbers(tmp_path: Path) -> None:
