@@ -33,6 +33,7 @@ from trainers.speech import Speech
 from trainers.split import Split
 from trainers.splits import Splits
 from trainers.stages import StageResult, stage_of, stage_training
+from trainers.watching import MOST_CLIPS, watch_cell, watch_stage
 
 __all__ = ["Stopped", "Workspace", "rehearse", "run", "run_stage"]
 
@@ -112,7 +113,8 @@ def run(
     `forget_checkpoint`, so that nothing is lost where the result cannot be kept.
 
     Raises UserError where the workspace holds other audio, another encoder or other code than the spec names,
-    Stopped when told to stop (training continues from its checkpoint next time), FloatingPointError on NaN.
+    Stopped when told to stop (training continues from its checkpoint next time), FloatingPointError on NaN,
+    CollapsedError where its embeddings, or its stage's, have collapsed for certain.
     """
     started = time.perf_counter()
     split = workspace.split(spec)
@@ -167,8 +169,10 @@ def run_stage(
     key = stage.key()
     if found := stages.read(workspace.store, key):
         return found
-    method = build_stage(spec, split, workspace.speech(spec.front_end), workspace.backbone)
+    speech = workspace.speech(spec.front_end)
+    method = build_stage(spec, split, speech, workspace.backbone)
     training = stage_training(spec)
+    watch = watch_stage(method, speech, split, training, most=_watched(until), until=until)
     folder = workspace.store / "checkpoints" / key
     finished = train(
         method,
@@ -179,8 +183,10 @@ def run_stage(
         progress=lambda step, steps, _: progress(step, steps, "stage"),
         stopped=stopped,
         until=until,
+        look=watch.look,
     )
-    result = StageResult(method.product().state_dict(), method.facts(training.steps), finished.history)
+    facts = method.facts(training.steps) | watch.facts(finished.start, finished.history)
+    result = StageResult(method.product().state_dict(), facts, finished.history)
     stages.write(workspace.store, stage, result)
     shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -221,6 +227,7 @@ def _trained(
     if stage:
         method.online.load_state_dict(stage.weights)
     chooses, monitor = f"valid/{evaluation.split.selector}", spec.training.monitor
+    watch = watch_cell(method, evaluation.speech, evaluation.split, spec.training, most=_watched(until), until=until)
     folder = workspace.store / "checkpoints" / spec.key()
     finished = train(
         method,
@@ -231,14 +238,22 @@ def _trained(
         progress=progress,
         stopped=stopped,
         until=until,
+        look=watch.look,
     )
     trained_s = time.perf_counter() - started
     progress(spec.training.steps, spec.training.steps, "scoring")
     result = _scored(spec, method, finished, evaluation)
+    result.facts.update(watch.facts(finished.start, finished.history))
     result.facts.update({f"stage/{name}": value for name, value in (stage.facts if stage else {}).items()})
     result.seconds["training"] = trained_s
+    result.seconds["watching"] = watch.seconds
     result.seconds["scoring"] = time.perf_counter() - started - trained_s
     return result
+
+
+def _watched(until: int | None) -> int:
+    """Clips of each corpus that a training is watched on, at most: few of them in a rehearsal."""
+    return MOST_CLIPS if until is None else REHEARSED_CLIPS
 
 
 def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:

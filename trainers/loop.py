@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainers.audio.draws import stable_seed
 from trainers.encoders import trainable
+from trainers.health import require_alive
 from trainers.ranks import average_gradients
 from trainers.schedules import warm_up
 from trainers.spec import Training
@@ -29,6 +30,11 @@ Progress = Callable[[int, int, str], None]
 
 def silent(_step: int, _steps: int, _phase: str) -> None:
     """Progress that nobody watches."""
+
+
+def unwatched(_step: int) -> Row:
+    """A look at a training that nobody watches: no figures."""
+    return {}
 
 
 class Stopped(Exception):  # noqa: N818  (an event, not a fault)
@@ -54,13 +60,14 @@ class Method(Protocol):
 
 @dataclass
 class Run:
-    """Where a training stands: all that a checkpoint holds beside weights and optimiser."""
+    """Where a training stands: all that a checkpoint holds beside weights and optimiser. `start`: figures of step 0."""
 
     step: int = 0
     history: list[Row] = field(default_factory=list)
     best_score: float = -1.0
     best_step: int = 0
     best_weights: list[dict[str, Any]] = field(default_factory=list)
+    start: Row = field(default_factory=dict)
 
 
 def train(
@@ -73,15 +80,18 @@ def train(
     progress: Progress = silent,
     stopped: Callable[[], bool] = lambda: False,
     until: int | None = None,
+    look: Callable[[int], Row] = unwatched,
 ) -> Run:
     """Train all K steps, or only those `until` that one (a rehearsal), from the checkpoint where there is one.
 
     `validate` gives the validation score (`monitor`) by the method's inference path (None: a stage, which has none); it
-    is asked after every epoch and chooses only the secondary, early-stopped weights. Raises Stopped after a step at
-    which `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite.
+    is asked after every epoch and chooses only the secondary, early-stopped weights. `look` is given the step, at first
+    0 and then after every epoch; its figures become part of the history. Raises Stopped after a step at which
+    `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite,
+    CollapsedError where the embeddings have collapsed for certain.
     """
     optimiser = _optimiser(method, training)
-    run = _resumed(method, optimiser, checkpoint) or Run()
+    run = _resumed(method, optimiser, checkpoint) or Run(start=look(0))
     last = training.steps if until is None else min(until, training.steps)
     while run.step < last:
         row = _step(method, optimiser, training, seed, run.step)
@@ -90,8 +100,12 @@ def train(
         if ends_epoch and validate:
             row[f"valid_{training.monitor}"] = reached = validate()
             _keep_best(run, method, reached)
+        if ends_epoch:
+            row |= look(run.step)
         if ends_epoch or run.step % max(1, training.steps // CURVE_POINTS) == 0:
             run.history.append({"step": float(run.step), **row})
+        if ends_epoch:
+            require_alive(run.start, run.history)
         progress(run.step, last, "training")
         leaving = run.step < last and stopped()
         if checkpoint and (leaving or ends_epoch):

@@ -18,7 +18,8 @@ class Result:
     other low-resource languages). `test`: language -> score of this fold's test part, sealed until `compare`
     opens it. `whole`: language -> score of all its clips, only where the training saw none of them.
     `secondary`: evaluator ("online", "early_stopped", "passive tau=0.99") -> part ("valid/hrl", "test/urdu") -> score.
-    `facts`: single numbers (target_initial_share, agreement, …). `history`: one row of numbers per validation.
+    `facts`: single numbers (target_initial_share, agreement, train_uar, embedding/std/urdu and start/embedding/std/urdu
+    of step 0, …); results of older versions have fewer. `history`: one row of numbers per validation.
     `predictions`: one row per test clip (id, language, speaker, gender, emotion, predicted, …).
     `seconds`: where the time went. `versions`: what it ran on.
     """

@@ -1,5 +1,7 @@
 """BYOL beside cross-entropy: (1 − λ) L_CE(θ) + λ L_BYOL(θ, ξ) (Gong et al. 2025 §2.3, Grill et al. 2020)."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -144,6 +146,14 @@ class Byol(nn.Module):
         """Other encoders worth scoring with the same head, by name."""
         passive = zip(self.config.passive_taus, self.passive, strict=True)
         return {"online": self.online, **{f"passive tau={tau:g}": average for tau, average in passive}}
+
+    @torch.no_grad()
+    def projected(self, embeddings: Tensor) -> Tensor:
+        """The target's projections (n, projection) of its encoder's embeddings (n, d), as the loss sees them: batch
+        norm takes the statistics of these clips, and the running ones stay as they are."""
+        projector: nn.Module = copy.deepcopy(self.target_projector).train()
+        found: Tensor = projector(embeddings)
+        return found
 
     def facts(self, steps: int) -> dict[str, float]:
         """How much the target lags, and how often the target language's clips were heard."""

@@ -80,6 +80,10 @@ class ViewContrast(nn.Module):
         """What the stage leaves behind: the views' encoders."""
         return self.online
 
+    def hear(self, numbers: Tensor, _starts: Tensor | None = None) -> dict[str, Tensor]:
+        """The inputs of all views: always of the same window."""
+        return {name: self.inputs.of(name, numbers) for name in self.config.view_names}
+
     def facts(self, steps: int) -> dict[str, float]:
         """How many clips it heard, how many pairs a batch really has, and PWCCA of every two views beside chance."""
         numbers = self.batches.draw(0)

@@ -104,6 +104,10 @@ class EmotionContrast(nn.Module):
         """What the stage leaves behind: the encoder, with its pooling."""
         return self.online
 
+    def hear(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
+        """The clips without augmentation."""
+        return self.speech.heard(self.online.hears, numbers, starts)
+
     def facts(self, steps: int) -> dict[str, float]:
         """How many clips and corpora it heard, and how many pairs a batch really has, by its first one."""
         numbers, emotions, corpora = self.batches.draw(0)
