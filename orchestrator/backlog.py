@@ -8,35 +8,58 @@ from orchestrator.messages import Cell
 
 
 class Backlog:
-    """Keys in the order in which they were first added; one that comes back takes its old place."""
+    """Keys that wait, in the order in which they were first added; one that comes back takes its old place.
+
+    Only those that are ready can be begun; the others are kept apart, so that they need not be passed over each time.
+    """
 
     def __init__(self) -> None:
         self._ranks: dict[str, int] = {}
-        self._sorted: list[tuple[int, str]] = []
+        self._ready: list[tuple[int, str]] = []
+        self._blocked: set[str] = set()
 
-    def add(self, key: str) -> None:
-        insort(self._sorted, (self._ranks.setdefault(key, len(self._ranks)), key))
+    def add(self, key: str, ready: bool = True) -> None:
+        """Let a key wait; one that waits already only becomes ready, or not."""
+        rank = self._ranks.setdefault(key, len(self._ranks))
+        if key in self:
+            self.remove(key)
+        if ready:
+            insort(self._ready, (rank, key))
+        else:
+            self._blocked.add(key)
 
     def remove(self, key: str) -> None:
         """ValueError where it is not here."""
-        if key not in self:
+        if key in self._blocked:
+            self._blocked.remove(key)
+        elif self.is_ready(key):
+            del self._ready[self._place(key)]
+        else:
             raise ValueError(f"{key!r} does not wait")
-        del self._sorted[self._place(key)]
 
-    def __contains__(self, key: str) -> bool:
+    def ready(self) -> Iterator[str]:
+        """The keys that can be begun, the most urgent first."""
+        return (key for _, key in self._ready)
+
+    def is_ready(self, key: str) -> bool:
+        """Whether it waits and can be begun."""
         if key not in self._ranks:
             return False
         place = self._place(key)
-        return place < len(self._sorted) and self._sorted[place][1] == key
+        return place < len(self._ready) and self._ready[place][1] == key
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._blocked or self.is_ready(key)
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return len(self._ready) + len(self._blocked)
 
     def __iter__(self) -> Iterator[str]:
-        return (key for _, key in self._sorted)
+        """All keys, in order of priority."""
+        return iter(sorted([*self.ready(), *self._blocked], key=self._ranks.__getitem__))
 
     def _place(self, key: str) -> int:
-        return bisect_left(self._sorted, (self._ranks[key], key))
+        return bisect_left(self._ready, (self._ranks[key], key))
 
 
 class Needs:

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.alone import Alone
 from orchestrator.backlog import Backlog, Needs
 from orchestrator.blocks import Blocks
 from orchestrator.messages import Cause, Cell, Event, Lease, Progress, Snapshot, Standings, Summary
+from orchestrator.verdict import RETRIES, Testimony, may_try_again, verdict
 
 __all__ = ["RETRIES", "BoardState", "Cause", "Cell", "Event", "Lease", "Progress", "Snapshot", "Standings", "Summary"]
-
-RETRIES: Mapping[str, int] = {"process": 3, "memory": 1}
-"""How often a cell may be tried again, per cause; any other cause fails it at once."""
 
 
 @dataclass
@@ -38,7 +37,12 @@ class BoardState:
     _blocks: Blocks = field(default_factory=Blocks)
     _coming: Counter[int | None] = field(default_factory=Counter)
     _shelved: set[str] = field(default_factory=set)
-    _front: int | None = None
+    _alone: Alone = field(default_factory=Alone)
+    _away: set[str] = field(default_factory=set)
+    _testimony: dict[str, list[Testimony]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._blocks = Blocks(self.withdrawn)
 
     def put(self, cells: Iterable[Cell], known: Mapping[str, Summary]) -> None:
         """Add cells, the most urgent first, whole blocks. Those in `known` count as finished and make no event."""
@@ -51,21 +55,27 @@ class BoardState:
         for key in fresh:
             if key in known:
                 self._finish(key, known[key])
-            else:
-                self._wait(key)
-                for need in self._needs.of(key):
-                    if self._is_wanted(need):
-                        self._recall(need)
+                continue
+            self._wait(key)
+            for need in self._needs.of(key):
+                if need in self._shelved and self._is_wanted(need):
+                    self._recall(need)
+            for dependent in self._needs.dependents(key):
+                if self._backlog.is_ready(dependent):  # it came before what it needs
+                    self._backlog.add(dependent, ready=False)
 
-    def take(self, slot: str, attempt: int) -> Cell | Literal["wait", "closed", "stale"]:
-        """The most urgent waiting cell, now held by this attempt. Asked again, it gives the cell already held."""
+    def take(self, slot: str, attempt: int, place: str = "") -> Cell | Literal["wait", "closed", "stale"]:
+        """The most urgent waiting cell, now held by this attempt. Asked again, it gives the cell already held.
+
+        `place` names the memory that the slot shares with others ("": with none), where a cell may have to be alone.
+        """
         if not self._admit(slot, attempt):
             return "stale"
         if self.closed:
             return "closed"
-        ready = (key for key in self._backlog if self._needs.are_met(key, self.results))
+        self._alone.settle(slot, place)
         if slot not in self.leases:
-            key = next(ready, None)
+            key = self._alone.choose(slot, self._backlog.ready(), self._backlog.is_ready, self.leases)
             if key is None or not self._claim(slot, attempt, key):
                 return "wait"
         return self.cells[self.leases[slot].key]
@@ -74,7 +84,7 @@ class BoardState:
         """Take in a result; False where it is void: a late writer's, a second one, or of an unknown cell."""
         if not self._claim(slot, attempt, key):
             return False
-        del self.leases[slot]
+        self._drop(slot)
         self._finish(key, summary)
         self.events.append(Event(key, summary))
         return True
@@ -83,15 +93,31 @@ class BoardState:
         """Take back a cell that did not succeed: it waits again while its retries for `cause` last."""
         if not self._claim(slot, attempt, key):
             return False
-        del self.leases[slot]
+        self._drop(slot)
         self._return(key, cause, message)
+        return True
+
+    def testify(self, slot: str, attempt: int, key: str, cause: Cause, message: str) -> bool:
+        """One of a slot's several ranks leaves a cell, and with it all must: judged when they are gone.
+
+        A rank that merely lost its peer tells `process`; the cell's own cause comes from another rank, or from none.
+        """
+        if not self._claim(slot, attempt, key):
+            return False
+        self._testimony.setdefault(slot, []).append((cause, message))
         return True
 
     def lost(self, slot: str, blame: bool, why: str = "") -> None:
         """The slot's process is gone: its attempt is void. `blame` counts it against the cell that it held."""
         self.trouble = why
         self._attempts[slot] = self._attempts.get(slot, 0) + 1
-        self._release(slot, blame)
+        self._away.add(slot)
+        self._alone.leave(slot)
+        self._release(slot, blame, why)
+
+    def rest(self, slots: Iterable[str]) -> None:
+        """These slots hold nothing and end; they are back as soon as they ask again."""
+        self._away.update(slots)
 
     def progress(self, slot: str, attempt: int, key: str, step: int, steps: int, phase: str) -> None:
         """Note how far a cell is. On a board built anew this also tells it who holds which cell."""
@@ -106,9 +132,8 @@ class BoardState:
     def withdraw(self, configuration: int, why: str = "") -> None:
         """Hand out no more of a configuration's cells."""
         self.withdrawn.setdefault(configuration, why)
-        for key in [key for key in self._backlog if not self._is_wanted(key)]:
-            self._shelve(key)
-        self._front = None
+        self._blocks.leave(configuration)
+        self._shelve_unwanted(self._blocks.cells(configuration))
 
     def close(self) -> None:
         """Hand out nothing more; running cells are to stop."""
@@ -117,15 +142,16 @@ class BoardState:
     def progress_of(self, configuration: int) -> Progress:
         """What a trial mirrors; a block with a failed cell never becomes complete."""
         blocks = tuple(self._blocks.complete(configuration, self.results).values())
-        settled = self.closed or (bool(self.cells) and not self._coming[configuration])
-        return Progress(blocks, settled, self.front)
+        return Progress(blocks, self._is_settled(configuration), self.front)
 
     @property
     def front(self) -> int:
         """How many blocks from the first on are complete in all configurations still in the race."""
-        if self._front is None:
-            self._front = self._blocks.front(self.withdrawn)
-        return self._front
+        return self._blocks.front
+
+    def has_news(self, configuration: int, seen: int, front: int) -> bool:
+        """Whether `progress_of` has more than `seen` blocks, another front, or is settled."""
+        return self._blocks.count(configuration) > seen or self.front > front or self._is_settled(configuration)
 
     def standings(self) -> Standings:
         """What a race is judged by."""
@@ -135,7 +161,7 @@ class BoardState:
         waiting, running = len(self._backlog), len(self.leases)
         done, failed = len(self.results), len(self.failures)
         gone = len(self.cells) - done - failed - waiting - running
-        slots = {slot: self.leases.get(slot) for slot in sorted(self._attempts)}
+        slots = {slot: self.leases.get(slot) for slot in sorted(self._attempts.keys() - self._away)}
         return Snapshot(done, running, waiting, failed, gone, slots, self.trouble, dict(self.withdrawn))
 
     def _admit(self, slot: str, attempt: int) -> bool:
@@ -144,6 +170,7 @@ class BoardState:
         if attempt > newest:
             self._release(slot, blame=True)
             self._attempts[slot] = attempt
+            self._away.discard(slot)
         return attempt >= newest
 
     def _claim(self, slot: str, attempt: int, key: str) -> bool:
@@ -156,17 +183,28 @@ class BoardState:
             self.leases[slot] = Lease(attempt, key)
         return slot in self.leases and self.leases[slot].key == key
 
-    def _release(self, slot: str, blame: bool) -> None:
-        lease = self.leases.pop(slot, None)
-        if lease is not None:
-            self._return(lease.key, "process" if blame else "stopped", f"its process died (slot {slot})")
+    def _release(self, slot: str, blame: bool, why: str = "") -> None:
+        """Nobody holds the slot's cell any more: why its ranks said that they left it, else that its process died."""
+        if slot not in self.leases:
+            return
+        where = f"slot {slot}: {why}" if why else f"slot {slot}"
+        cause, message = verdict([*self._testimony.get(slot, ()), ("process" if blame else "stopped", where)])
+        self._return(self._drop(slot), cause, message)
 
-    def _return(self, key: str, cause: str, message: str) -> None:
+    def _drop(self, slot: str) -> str:
+        """The key of the cell that the slot held."""
+        self._testimony.pop(slot, None)
+        return self.leases.pop(slot).key
+
+    def _return(self, key: str, cause: Cause, message: str) -> None:
         self._tries[key, cause] += 1
-        if cause == "stopped" or self._tries[key, cause] <= RETRIES.get(cause, 0):
+        tries = self._tries[key, cause]
+        if cause == "memory":
+            self._alone.add(key)
+        if may_try_again(cause, tries):
             self._wait(key)
         else:
-            self._fail(Event(key, None, cause, message))
+            self._fail(Event(key, None, cause, message, tries=tries))
 
     def _wait(self, key: str) -> None:
         """Let a cell wait, or give it up where what it needs was given up."""
@@ -175,22 +213,24 @@ class BoardState:
             first = failed[0]
             role = self.cells[first.key].role or "need"
             self._fail(Event(key, None, first.cause, f"its {role} failed: {first.reason}", first.key))
-        else:
-            self._backlog.add(key)
-            if not self._is_wanted(key):
-                self._shelve(key)
+            return
+        self._backlog.add(key, self._needs.are_met(key, self.results))
+        self._shelve_unwanted([key])
 
-    def _shelve(self, key: str) -> None:
-        """Nobody wants a waiting cell any more."""
-        self._backlog.remove(key)
-        self._shelved.add(key)
-        self._coming[self.cells[key].configuration] -= 1
+    def _shelve_unwanted(self, keys: Iterable[str]) -> None:
+        """Take what waits and nobody wants off the backlog, and so on with what only that needed."""
+        for key in keys:
+            if key in self._backlog and not self._is_wanted(key):
+                self._backlog.remove(key)
+                self._shelved.add(key)
+                self._coming[self.cells[key].configuration] -= 1
+                self._shelve_unwanted(self._needs.of(key))
 
     def _recall(self, key: str) -> None:
         """What was shelved waits again: a cell that came later needs it, or a slot is at it."""
         if key in self._shelved:
             self._shelved.remove(key)
-            self._backlog.add(key)
+            self._backlog.add(key, self._needs.are_met(key, self.results))
             self._coming[self.cells[key].configuration] += 1
 
     def _fail(self, event: Event) -> None:
@@ -210,14 +250,17 @@ class BoardState:
         self.results[key] = summary
         self._blocks.finish(self.cells[key], self.results)
         self._settle(self.cells[key])
+        for dependent in self._needs.dependents(key):
+            if dependent in self._backlog and self._needs.are_met(dependent, self.results):
+                self._backlog.add(dependent)
 
     def _settle(self, cell: Cell) -> None:
         """A cell came to its end: what only it needed is not wanted any more."""
         self._coming[cell.configuration] -= 1
-        for need in self._needs.of(cell.key):
-            if need in self._backlog and not self._is_wanted(need):
-                self._shelve(need)
-        self._front = None
+        self._shelve_unwanted(self._needs.of(cell.key))
+
+    def _is_settled(self, configuration: int) -> bool:
+        return self.closed or (bool(self.cells) and not self._coming[configuration])
 
     def _is_wanted(self, key: str) -> bool:
         return self._needs.is_wanted(key, self.withdrawn, self.results, self.failures)

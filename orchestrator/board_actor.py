@@ -7,6 +7,7 @@ from typing import Any, Literal
 import ray
 
 from orchestrator.board import BoardState, Cause, Cell, Event, Progress, Snapshot, Standings, Summary
+from orchestrator.messages import Demand
 
 HEAD = "node:__internal_head__"
 """Ray's own resource of the head node; a crumb of it pins an actor or a trial there."""
@@ -32,7 +33,9 @@ class Board:
         self._changed = asyncio.Condition()
         self._reclaim_s = reclaim_s
         self._reclaimed_at = 0.0
-        self._controllers: list[Any] = []
+        self._controllers: dict[str, Any] = {}
+        self._idle: dict[str, tuple[int, float]] = {}
+        self._resting: set[tuple[str, int]] = set()
 
     async def put(self, cells: list[Cell], known: dict[str, Summary], again: bool = False) -> None:
         self.state.put(cells, known)
@@ -40,13 +43,23 @@ class Board:
         self._filled.set()
         await self._notify()
 
-    async def take(self, slot: str, attempt: int) -> Cell | Literal["closed", "stale"]:
+    async def take(self, slot: str, attempt: int, place: str = "") -> Cell | Literal["closed", "stale"]:
         await self._filled.wait()
-        await asyncio.sleep(self._reclaimed_at - asyncio.get_running_loop().time())
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._reclaimed_at - clock())
         async with self._changed:
-            while (answer := self.state.take(slot, attempt)) == "wait":
+            while (slot, attempt) not in self._resting:
+                if (answer := self.state.take(slot, attempt, place)) != "wait":
+                    self._idle.pop(slot, None)
+                    return answer
+                self._idle.setdefault(slot, (attempt, clock()))
                 await self._changed.wait()
-        return answer
+        return "closed"
+
+    async def cell(self, key: str) -> Cell:
+        """A cell that a slot holds, for the ranks that did not take it themselves."""
+        await self._filled.wait()
+        return self.state.cells[key]
 
     async def done(self, slot: str, attempt: int, key: str, summary: Summary) -> bool:
         await self._filled.wait()
@@ -60,6 +73,10 @@ class Board:
         await self._notify()
         return accepted
 
+    async def testify(self, slot: str, attempt: int, key: str, cause: Cause, message: str) -> bool:
+        await self._filled.wait()
+        return self.state.testify(slot, attempt, key, cause, message)
+
     async def beat(self, slot: str, attempt: int, key: str, step: int, steps: int, phase: str) -> bool:
         """Note the progress of a running cell; True tells it to stop."""
         await self._filled.wait()
@@ -68,8 +85,25 @@ class Board:
 
     async def lost(self, slots: list[str], blamed: list[str], why: str) -> None:
         for slot in slots:
+            self._idle.pop(slot, None)
             self.state.lost(slot, slot in blamed, why)
         await self._notify()
+
+    async def demand(self, idle_s: float) -> Demand:
+        """What the slots there are have to do."""
+        await self._filled.wait()
+        since = asyncio.get_running_loop().time() - idle_s
+        idle = [slot for slot, (_, began) in self._idle.items() if began <= since]
+        return Demand(self.state.snapshot().waiting, len(self._idle), tuple(idle))
+
+    async def rest(self, slots: list[str]) -> bool:
+        """Let these slots end, so that their node can go; not where one of them works, or work has come."""
+        if self.state.snapshot().waiting or not self._idle.keys() >= set(slots):
+            return False
+        self._resting |= {(slot, self._idle.pop(slot)[0]) for slot in slots}
+        self.state.rest(slots)
+        await self._notify()
+        return True
 
     async def withdraw(self, configuration: int, why: str = "") -> None:
         self.state.withdraw(configuration, why)
@@ -87,21 +121,19 @@ class Board:
         """The configuration's progress as soon as it has more than `seen` complete blocks, is settled, or the front of
         all configurations has moved on."""
         async with self._changed:
-            while True:
-                progress = self.state.progress_of(configuration)
-                if len(progress.blocks) > seen or progress.settled or progress.front > front:
-                    return progress
+            while not self.state.has_news(configuration, seen, front):
                 await self._changed.wait()
+        return self.state.progress_of(configuration)
 
     async def poll(self, since: int) -> tuple[str, list[Event], Snapshot]:
         """For the driver: the incarnation, the events from number `since` on, and how things stand."""
         return self.incarnation, self.state.events[since:], self.state.snapshot()
 
-    async def enlist(self, controller: Any) -> None:
-        """Remember the actor that leads a node's trainer, so that the driver can end it at once."""
-        self._controllers.append(controller)
+    async def enlist(self, name: str, controller: Any) -> None:
+        """Remember the actor that leads a trainer, so that the driver can end it at once."""
+        self._controllers[name] = controller
 
-    async def controllers(self) -> list[Any]:
+    async def controllers(self) -> dict[str, Any]:
         return self._controllers
 
     async def _notify(self) -> None:

@@ -1,11 +1,26 @@
 """What board, slots, trials and driver say to one another."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Summary = Mapping[str, Any]
-Cause = Literal["process", "memory", "user", "nan", "error", "stopped"]
+Cause = Literal["process", "memory", "nan", "collapsed", "user", "error", "stopped"]
+
+WORDS: Mapping[str, str] = {
+    "process": "its process died",
+    "memory": "out of memory",
+    "nan": "training diverged",
+    "collapsed": "embeddings collapsed",
+    "user": "refused",
+    "error": "error",
+    "stopped": "stopped",
+}
+"""What a person is told of each cause."""
+
+DIVERGED = ("nan", "collapsed")
+"""Causes that are a configuration's own doing: a race counts them as its worst score, not as bad luck."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,8 @@ class Cell:
 class Event:
     """A cell that came to its end: with its `summary`, or with the `cause` and the `message` of its failure.
 
-    `because`: the key of the cell that it needed and that failed, "" where it failed itself.
+    `because`: the key of the cell that it needed and that failed, "" where it failed itself. `tries`: how often it
+    failed for this cause.
     """
 
     key: str
@@ -38,11 +54,28 @@ class Event:
     cause: str = ""
     message: str = ""
     because: str = ""
+    tries: int = 1
 
     @property
     def reason(self) -> str:
         """The last line of the message: a traceback's says what is wrong."""
         return (self.message.strip().splitlines() or ["no reason was given"])[-1]
+
+    @property
+    def told(self) -> str:
+        """`out of memory 2 times, the last time alone: …`: cause and reason in words, for a table or a notice."""
+        if self.because:
+            return self.reason
+        word = WORDS.get(self.cause, self.cause)
+        times = f" {self.tries} times" if self.tries > 1 else ""
+        alone = ", the last time alone" if self.cause == "memory" and self.tries > 1 else ""
+        reason = self.reason if self.cause == "error" else _without_class(self.reason)
+        return f"{word}{times}{alone}: {reason}"
+
+
+def _without_class(line: str) -> str:
+    """`FloatingPointError: the loss is nan` -> `the loss is nan`: the cause says it already."""
+    return re.sub(r"^[\w.]*(Error|Exception): ", "", line)
 
 
 @dataclass
@@ -58,8 +91,8 @@ class Lease:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Counts of cells, by slot what it does (None: it waits), why a slot was last lost, and which configurations were
-    withdrawn, with the reason."""
+    """Counts of cells, by living slot what it does (None: it waits), why a slot was last lost, and which configurations
+    were withdrawn, with the reason."""
 
     done: int
     running: int
@@ -73,6 +106,15 @@ class Snapshot:
     @property
     def settled(self) -> bool:
         return self.running == self.waiting == 0
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How many cells wait, how many slots have nothing to do, and which of these for long."""
+
+    waiting: int
+    free: int
+    idle: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +133,8 @@ class Progress:
 class Standings:
     """What a race is judged by: configuration -> complete block -> its cells' summaries.
 
-    `broken`: configurations with a cell that failed, and whether its training diverged; such a block is never complete.
+    `broken`: configurations with a cell that failed, and whether its training diverged or collapsed; such a block is
+    never complete.
     """
 
     blocks: Mapping[int, Mapping[int, tuple[Summary, ...]]]

@@ -1,11 +1,15 @@
-"""The slots: one `TorchTrainer` per node, each rank of it a long-lived process that works off the board's cells.
+"""The slots: Ray trainers whose ranks are long-lived processes that work off the board's cells.
 
-When a process dies Ray Train starts that node's ranks anew; each cell then continues from its checkpoint.
+One trainer per node has a slot in each of its ranks; where a cell takes several GPUs, one trainer is one slot of as
+many ranks, on one node or across nodes. When a process dies Ray Train starts its trainer's ranks anew; each cell then
+continues from its checkpoint.
 """
 
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,50 +17,37 @@ from typing import Any
 import ray
 
 from orchestrator.cluster import RAY_THREAD, list_nodes
+from orchestrator.messages import Demand
+from orchestrator.packing import Need, Team, need_of, new_teams
 from orchestrator.worker import Work, work_off
 
 HOPELESS = 5
-"""Ends of a node's trainer in a row, without a cell worked off in between, after which the run is given up."""
+"""Ends of a trainer in a row, without a cell worked off in between, after which the run is given up."""
+ASK_S = 5.0
+"""Seconds between two looks at what there is to do."""
 
 
 class HopelessError(RuntimeError):
     """Slots end again and again, and no cell is worked off."""
 
 
-@dataclass(frozen=True)
-class NodeSlots:
-    """The slots of one node: how many, and the CPUs and GPUs of each."""
+@dataclass
+class _Kept:
+    """A trainer and the thread that keeps it running; `over` once it is not to be started again."""
 
-    node_id: str
-    count: int
-    cpus: int
-    gpus: float
-
-    @property
-    def names(self) -> list[str]:
-        return [f"{self.node_id[:8]}/{rank}" for rank in range(self.count)]
-
-
-def share_out(nodes: Sequence[Mapping[str, Any]], limit: int | None, gpus_per_cell: float) -> list[NodeSlots]:
-    """At most `limit` slots (None: all that fit) over the living nodes of `ray.nodes()`, the roomiest node first."""
-    room = {node["NodeID"]: (node, _room(node["Resources"], gpus_per_cell)) for node in nodes if node["Alive"]}
-    shares: list[NodeSlots] = []
-    for node_id, (node, fits) in sorted(room.items(), key=lambda item: (-item[1][1], item[0])):
-        count = fits if limit is None else min(fits, limit - sum(share.count for share in shares))
-        if count > 0:
-            cpus = max(1, int(node["Resources"].get("CPU", 1)) // count)
-            shares.append(NodeSlots(node_id, count, cpus, gpus_per_cell))
-    return shares
-
-
-def _room(resources: Mapping[str, float], gpus_per_cell: float) -> int:
-    cpus = int(resources.get("CPU", 0))
-    return min(cpus, int(resources.get("GPU", 0) / gpus_per_cell)) if gpus_per_cell else cpus
+    team: Team
+    name: str
+    over: bool = False
 
 
 @dataclass
 class Slots:
-    """Starts a trainer on every node that has room, as nodes join, and starts it anew if it ends by itself."""
+    """Starts trainers where there is room, as nodes join, and starts them anew if they end by themselves.
+
+    `limit`: slots over all nodes (None: all that fit). `gpus_per_cell`: as `packing.need_of` takes it; UserError where
+    it does not. A trainer whose slots all had nothing to do for `idle_s`, while no cell waits, ends, so that its node
+    can go; it is back when cells wait. `ranks_per_cell`: without GPUs, processes that train each cell together.
+    """
 
     board: Any
     make_work: Callable[[], Work]
@@ -64,113 +55,185 @@ class Slots:
     gpus_per_cell: float
     scratch: Path
     notice: Callable[[str], None]
+    idle_s: float = 60.0
+    ranks_per_cell: int = 1
 
     def __post_init__(self) -> None:
+        self.need: Need = need_of(self.gpus_per_cell, self.ranks_per_cell)
         self.closing = False
         self.error: BaseException | None = None
-        self._threads: dict[str, threading.Thread] = {}
+        self._kept: list[_Kept] = []
+        self._threads: list[threading.Thread] = []
+        self._wanted = True
+        self._told_limit = self.limit is None
+        self._answer: Any = None
+        self._asked_at = time.monotonic()
+
+    @property
+    def teams(self) -> list[Team]:
+        """The trainers that run, or start."""
+        return [kept.team for kept in self._kept]
 
     def tend(self) -> None:
-        """Give each new node its trainer. To be called now and then."""
-        for share in share_out(list_nodes(), self.limit, self.gpus_per_cell):
-            if share.node_id not in self._threads:
-                thread = threading.Thread(
-                    target=self._keep, args=(share,), daemon=True, name=f"{RAY_THREAD} {share.node_id[:8]}"
-                )
-                self._threads[share.node_id] = thread
-                thread.start()
+        """Give nodes that joined their trainers, end those of nodes that left. To be called now and then."""
+        nodes = list_nodes()
+        self._bury({node["NodeID"] for node in nodes if node["Alive"]})
+        self._heed_demand()
+        if self._wanted:
+            for team in new_teams(nodes, self.teams, self.need, self.limit):
+                self._start(team)
+        self._tell_limit()
 
     def join(self, timeout_s: float) -> None:
         """Wait until the trainers of a closed board have ended."""
         ends_at = time.monotonic() + timeout_s
-        for thread in self._threads.values():
+        for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
 
     def end(self) -> None:
         """End all trainers at once, also those that still wait for a GPU."""
-        for controller in ray.get(self.board.controllers.remote(), timeout=3.0):
+        for controller in self._controllers().values():
             ray.kill(controller)
 
-    def _keep(self, share: NodeSlots) -> None:
-        ends = finished = 0
-        while not self.closing:
-            why = self._fit(share, f"{share.node_id[:8]}-{time.time_ns()}")
-            if self.closing:
-                return
-            before, finished = finished, self._finished()
-            ends = 1 if finished > before else ends + 1
-            if ends >= HOPELESS:
-                self.error = HopelessError(
-                    f"the slots of node {share.node_id[:8]} ended {ends} times without finishing a cell: {why}"
-                )
-                return
-            self.notice(f"the slots of node {share.node_id[:8]} ended ({why}); they start anew")
-            ray.get(self.board.lost.remote(share.names, [], why))
-            time.sleep(1.0)
+    def _start(self, team: Team) -> None:
+        kept = _Kept(team, team.slots[0])
+        name = f"{RAY_THREAD} {kept.name}"
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=self._keep, args=(kept,), daemon=True, name=name))
+        self._kept.append(kept)
+        self._threads[-1].start()
 
-    def _fit(self, share: NodeSlots, name: str) -> str:
-        """Run a node's trainer to its end; the answer says why it ended."""
+    def _controllers(self) -> dict[str, Any]:
+        found: dict[str, Any] = ray.get(self.board.controllers.remote(), timeout=3.0)
+        return found
+
+    def _bury(self, living: set[str]) -> None:
+        """End trainers that lost a node: they would wait for that very node for ever."""
+        for kept in [kept for kept in self._kept if not living.issuperset(kept.team.nodes)]:
+            kept.over = True
+            self._kept.remove(kept)
+            self.notice(f"a node of slots {', '.join(kept.team.slots)} is gone; their cells go to others")
+            self.board.lost.remote(kept.team.slots, [], "its node is gone")
+            with suppress(ray.exceptions.RayError, KeyError):  # a board built anew knows no controllers
+                ray.kill(self._controllers()[kept.name])
+
+    def _heed_demand(self) -> None:
+        """Now and then: let trainers end that have nothing to do, and want none while no cell waits for one."""
+        if self._answer is None:
+            if time.monotonic() - self._asked_at > min(ASK_S, self.idle_s):
+                self._answer = self.board.demand.remote(self.idle_s)
+            return
+        if not ray.wait([self._answer], timeout=0.0)[0]:
+            return
+        demand: Demand = ray.get(self._answer)
+        self._answer, self._asked_at = None, time.monotonic()
+        self._wanted = demand.waiting > demand.free
+        for kept in [] if demand.waiting else self._kept:
+            if demand.idle and set(kept.team.slots) <= set(demand.idle):
+                self.board.rest.remote(kept.team.slots)
+
+    def _tell_limit(self) -> None:
+        """Say once that fewer slots fit than were asked for."""
+        count = sum(len(team.slots) for team in self.teams)
+        if not self._told_limit and 0 < count < (self.limit or 0):
+            self._told_limit = True
+            self.notice(f"{self.limit} slots were asked for, {count} fit so far: each takes {self.need}")
+
+    def _keep(self, kept: _Kept) -> None:
+        ends = finished = 0
+        team = kept.team
         try:
-            _trainer(share, self, name).fit()
+            while not self.closing and not kept.over:
+                why = self._fit(kept, f"{kept.name.replace('/', '-')}-{time.time_ns()}")
+                if self.closing or kept.over or not why:
+                    return
+                before, finished = finished, self._finished()
+                ends = 1 if finished > before else ends + 1
+                if ends >= HOPELESS:
+                    self.error = HopelessError(
+                        f"slots {', '.join(team.slots)} ended {ends} times without finishing a cell: {why}"
+                    )
+                    return
+                self.notice(f"slots {', '.join(team.slots)} ended ({why}); they start anew")
+                ray.get(self.board.lost.remote(team.slots, [], why))
+                time.sleep(1.0)
+        finally:
+            with suppress(ValueError):  # its node left, and it with it
+                self._kept.remove(kept)
+
+    def _fit(self, kept: _Kept, name: str) -> str:
+        """Run a trainer to its end; the answer says what was wrong, "" where its slots had nothing more to do."""
+        try:
+            _trainer(kept, self, name).fit()
         except BaseException as error:
             return f"{type(error).__name__}: {error}".splitlines()[0]
-        return "they had nothing to do"
+        return ""
 
     def _finished(self) -> int:
         try:
-            _, _, snapshot = ray.get(self.board.poll.remote(0))
+            _, _, snapshot = ray.get(self.board.poll.remote(sys.maxsize))
         except ray.exceptions.RayError:
             return 0
         return int(snapshot.done + snapshot.failed)
 
 
-def _trainer(share: NodeSlots, slots: Slots, name: str) -> Any:
+def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig
 
     from orchestrator.light_trainer import LightTrainer
 
+    team = kept.team
     scaling: dict[str, Any] = {
-        "num_workers": share.count,
-        "use_gpu": share.gpus > 0,
-        "resources_per_worker": {"CPU": float(share.cpus), **({"GPU": share.gpus} if share.gpus else {})},
-        "placement_strategy": "STRICT_PACK",
-        "label_selector": {"ray.io/node-id": share.node_id},
+        "num_workers": len(team.nodes),
+        "use_gpu": team.gpus > 0,
+        "resources_per_worker": {"CPU": float(team.cpus), **({"GPU": team.gpus} if team.gpus else {})},
+        "placement_strategy": "STRICT_PACK" if len(set(team.nodes)) == 1 else "PACK",
+        "label_selector": [{"ray.io/node-id": node} for node in team.nodes],
     }
     return LightTrainer(
         work_off,
         train_loop_config={
             "board": slots.board,
             "make_work": slots.make_work,
-            "names": share.names,
-            "threads": share.cpus,
+            "slots": team.slots,
+            "threads": team.cpus,
+            "together": team.together,
         },
-        torch_config=TorchConfig(backend="gloo"),
+        torch_config=TorchConfig(backend=backend(team)),
         scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
             name=name,
             storage_path=str(slots.scratch),
             failure_config=FailureConfig(max_failures=-1),
-            callbacks=_callbacks(slots.board, share),
+            callbacks=_callbacks(slots.board, kept),
         ),
     )
 
 
-def _callbacks(board: Any, share: NodeSlots) -> list[Any]:
+def backend(team: Team) -> str:
+    """What torch.distributed speaks among a trainer's ranks: NCCL where they train together on GPUs."""
+    return "cpu:gloo,cuda:nccl" if team.together and team.gpus else "gloo"
+
+
+def _callbacks(board: Any, kept: _Kept) -> list[Any]:
     """What a trainer's controller tells the board: its own handle, and which ranks died.
 
-    Ray Train kills the peers of a dead rank and starts all anew; the peers bear no blame.
+    Ray Train kills the peers of a dead rank and starts all anew; the peers bear no blame, unless they are one slot.
     """
     from ray.train import UserCallback
     from ray.train.v2._internal.execution.callback import ControllerCallback
 
+    name, slots, together = kept.name, kept.team.slots, kept.team.together
+
     class Enlist(ControllerCallback):
         def after_controller_start(self, train_run_context: Any) -> None:  # noqa: ARG002
-            board.enlist.remote(ray.get_runtime_context().current_actor)
+            board.enlist.remote(name, ray.get_runtime_context().current_actor)
 
     class Obituary(UserCallback):
         def after_exception(self, run_context: Any, worker_exceptions: Mapping[int, BaseException]) -> None:  # noqa: ARG002
             reasons = [f"{type(error).__name__}: {error}".splitlines()[0] for error in worker_exceptions.values()]
-            board.lost.remote(share.names, [share.names[rank] for rank in worker_exceptions], reasons[0])
+            blamed = slots if together else [slots[rank] for rank in worker_exceptions]
+            board.lost.remote(slots, blamed, reasons[0])
 
     return [Enlist(), Obituary()]

@@ -7,10 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.board import BoardState, Cell, Summary
+from orchestrator.board import BoardState, Cause, Cell, Summary
 from orchestrator.board_actor import Board
 
 SLOTS = ("a/0", "a/1", "b/0")
+PLACES = {"a/0": "GPU 0 of a", "a/1": "GPU 0 of a", "b/0": "GPU 0 of b"}
 
 
 def cell(number: int, configuration: int = 0, block: int = 0) -> Cell:
@@ -34,6 +35,7 @@ class BoardHistory(RuleBasedStateMachine):
         self.holds: dict[str, str] = {}
         self.ghosts: list[tuple[str, int, str]] = []
         self.put_order: list[str] = []
+        self.out_of_memory: set[str] = set()
         self.closed = False
         for slot in SLOTS:
             self.start(slot)
@@ -51,8 +53,11 @@ class BoardHistory(RuleBasedStateMachine):
     @rule(slot=st.sampled_from(SLOTS))
     def take(self, slot: str) -> None:
         free = [key for key in self.put_order if self.is_waiting(key)]
-        answer = self.state.take(slot, self.attempt[slot])
-        if self.closed:
+        beside = {key for other, key in self.holds.items() if other != slot and PLACES[other] == PLACES[slot]}
+        answer = self.state.take(slot, self.attempt[slot], PLACES[slot])
+        if slot not in self.holds and self.out_of_memory & {*free, *beside} and not self.closed:
+            self.take_where_a_cell_is_to_be_alone(slot, answer, free, beside)
+        elif self.closed:
             assert answer == "closed"
         elif slot in self.holds:
             assert isinstance(answer, Cell)
@@ -63,6 +68,18 @@ class BoardHistory(RuleBasedStateMachine):
             self.holds[slot] = answer.key
         else:
             assert answer == "wait"
+
+    def take_where_a_cell_is_to_be_alone(self, slot: str, answer: object, free: list[str], beside: set[str]) -> None:
+        """Nothing is beside a cell that ran out of memory; who shares no place with a running cell never waits."""
+        if not isinstance(answer, Cell):
+            assert answer == "wait"
+            assert beside or not free
+            return
+        ordinary = [key for key in free if key not in self.out_of_memory]
+        assert not beside & self.out_of_memory
+        assert answer.key in free
+        assert not beside if answer.key in self.out_of_memory else answer.key == ordinary[0]
+        self.holds[slot] = answer.key
 
     def is_waiting(self, key: str) -> bool:
         state = self.state
@@ -77,10 +94,28 @@ class BoardHistory(RuleBasedStateMachine):
             assert not self.state.done(slot, self.attempt[slot], key, {"by": "again"})
             assert self.state.results[key] == {"by": slot}
 
-    @rule(slot=st.sampled_from(SLOTS), cause=st.sampled_from(["user", "nan", "error", "memory", "stopped"]))
-    def failed(self, slot: str, cause: str) -> None:
+    @rule(
+        slot=st.sampled_from(SLOTS), cause=st.sampled_from(["user", "nan", "collapsed", "error", "memory", "stopped"])
+    )
+    def failed(self, slot: str, cause: Cause) -> None:
         if slot in self.holds:
-            assert self.state.failed(slot, self.attempt[slot], self.holds.pop(slot), cause, "text")
+            key = self.holds.pop(slot)
+            if cause == "memory":
+                self.out_of_memory.add(key)
+            assert self.state.failed(slot, self.attempt[slot], key, cause, "text")
+
+    @rule(slot=st.sampled_from(SLOTS), causes=st.lists(st.sampled_from(["process", "memory", "nan"]), max_size=2))
+    def ranks_leave_a_cell(self, slot: str, causes: list[Cause]) -> None:
+        """Several ranks say why they leave; what they held is judged when they are gone, and not before."""
+        if slot in self.holds:
+            key = self.holds[slot]
+            for cause in causes:
+                assert self.state.testify(slot, self.attempt[slot], key, cause, "text")
+            assert self.state.leases[slot].key == key
+            if "memory" in causes and "nan" not in causes:
+                self.out_of_memory.add(key)
+            self.die_and_come_back(slot, told=True, blame=True)
+            assert ("nan" in causes) == (key in self.state.failures and self.state.failures[key].cause == "nan")
 
     @rule(slot=st.sampled_from(SLOTS), told=st.booleans(), blame=st.booleans())
     def die_and_come_back(self, slot: str, told: bool, blame: bool) -> None:
@@ -94,7 +129,7 @@ class BoardHistory(RuleBasedStateMachine):
             self.take_after_death(slot)
 
     def take_after_death(self, slot: str) -> None:
-        answer = self.state.take(slot, self.attempt[slot])
+        answer = self.state.take(slot, self.attempt[slot], PLACES[slot])
         if isinstance(answer, Cell):
             assert self.is_waiting(answer.key)
             self.holds[slot] = answer.key
@@ -140,6 +175,12 @@ class BoardHistory(RuleBasedStateMachine):
         assert {slot: lease.key for slot, lease in self.state.leases.items()} == self.holds
 
     @invariant()
+    def nothing_runs_beside_a_cell_that_ran_out_of_memory(self) -> None:
+        for slot, key in self.holds.items():
+            beside = [other for other in self.holds if other != slot and PLACES[other] == PLACES[slot]]
+            assert not beside or key not in self.out_of_memory
+
+    @invariant()
     def counts_add_up(self) -> None:
         shot = self.state.snapshot()
         assert shot.done + shot.running + shot.waiting + shot.failed + shot.withdrawn == len(self.put_order)
@@ -160,7 +201,7 @@ TestBoardHistory = BoardHistory.TestCase
 TestBoardHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
-def outcomes(state: BoardState, cause: str, times: int) -> list[bool]:
+def outcomes(state: BoardState, cause: Cause, times: int) -> list[bool]:
     """Whether `key0` is still to be had after each of `times` failures."""
     alive = []
     for attempt in range(times):
@@ -170,8 +211,8 @@ def outcomes(state: BoardState, cause: str, times: int) -> list[bool]:
     return alive
 
 
-def test_a_user_error_a_nan_and_an_error_are_never_tried_again() -> None:
-    assert [outcomes(board(cell(0)), cause, 1) for cause in ("user", "nan", "error")] == [[False]] * 3
+def test_a_user_error_a_nan_a_collapse_and_an_error_are_never_tried_again() -> None:
+    assert [outcomes(board(cell(0)), cause, 1) for cause in ("user", "nan", "collapsed", "error")] == [[False]] * 4
 
 
 def test_memory_is_tried_again_once_and_a_dead_process_three_times() -> None:

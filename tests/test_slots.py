@@ -13,15 +13,15 @@ import ray
 
 from orchestrator.board import Cell, Event, Snapshot
 from orchestrator.board_actor import start_board
-from orchestrator.slots import NodeSlots, Slots, share_out
+from orchestrator.slots import Slots
+from tests.local_ray import started
 from tests.noted_work import RAISED, make_work, notes, until
 
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    ray.init(num_cpus=2, dashboard_host="127.0.0.1", log_to_driver=False)
-    yield
-    ray.shutdown()
+    with started(cpus=2):
+        yield
 
 
 @dataclass
@@ -134,16 +134,3 @@ def test_cells_of_a_worker_killed_on_the_way_are_counted_exactly_once(yard: Yard
     os.kill(dict(notes(yard.log, "begun"))[cells[0].key], signal.SIGKILL)
     assert all(event.summary for event in yard.events(*cells).values())
     assert Counter(key for key, _ in notes(yard.log, "begun"))[cells[0].key] == 2
-
-
-def node(name: str, alive: bool = True, **resources: float) -> dict[str, Any]:
-    return {"NodeID": name, "Alive": alive, "Resources": resources}
-
-
-def test_slots_are_shared_out_by_gpu_else_by_cpu_up_to_the_limit() -> None:
-    nodes = [node("head", CPU=4), node("big", CPU=32, GPU=8), node("small", CPU=8, GPU=1), node("dead", False, GPU=8)]
-    assert share_out(nodes, None, 1.0) == [NodeSlots("big", 8, 4, 1.0), NodeSlots("small", 1, 8, 1.0)]
-    assert share_out(nodes, 3, 1.0) == [NodeSlots("big", 3, 10, 1.0)]
-    assert share_out(nodes[:1], None, 0.0) == [NodeSlots("head", 4, 1, 0.0)]
-    assert share_out(nodes[:1], 2, 0.0) == [NodeSlots("head", 2, 2, 0.0)]
-    assert share_out(nodes[:1], 2, 1.0) == []

@@ -11,17 +11,24 @@ their mean over the ranks, which is the gradient of the one loss, without a fact
 
 A process trains alone unless it says otherwise by `together`, even where torch.distributed is initialised: the slots of
 a node are ranks of one group, and each works off cells of its own.
+
+What is read from the disk or told by a person comes to all ranks `from_first`, and only the one that `leads` writes:
+two ranks that find different things there would wait for each other for ever.
 """
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from trainers.errors import require
+
+T = TypeVar("T")
 
 _TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
 
@@ -44,6 +51,34 @@ def world() -> tuple[int, int]:
     if _TOGETHER.get() and dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def leads() -> bool:
+    """Whether this process writes what a cell leaves: rank 0, or one that trains alone."""
+    return world()[0] == 0
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What `make` gives on rank 0, on every rank; the others do not call it.
+
+    For what ranks may not decide each by itself: whether to stop, what a file holds. Every rank has to ask at the same
+    places. It is pickled and goes over the CPUs' network.
+    """
+    rank, size = world()
+    if size == 1:
+        return make()
+    box: list[T | None] = [make() if rank == 0 else None]
+    dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+    found: T = box[0]  # type: ignore[assignment]
+    return found
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error says no more than that another rank is gone: it came out of torch.distributed itself."""
+    if isinstance(error, dist.DistError):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, RuntimeError) and bool(frames) and "/torch/distributed/" in frames[-1].filename
 
 
 def share(batch: Tensor) -> Tensor:

@@ -1,0 +1,27 @@
+"""A Ray of the tests' own on this machine, started as the command starts its own."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from orchestrator.cluster import ALONE, QUIET
+
+PATIENCE_S = 300.0
+"""Seconds that a test waits for Ray on a machine that does much else; it is done as soon as it can."""
+
+
+@contextmanager
+def started(cpus: int, gpus: int = 0) -> Iterator[None]:
+    """Within this, Ray is there with so many CPUs, and as many GPUs as one likes: they are counted, not used.
+
+    Ray's own patience of 30 s ends the whole process on a machine that is busy with other things.
+    """
+    for name, value in {**QUIET, **ALONE}.items():
+        os.environ.setdefault(name, value)
+    ray.init(num_cpus=cpus, num_gpus=gpus, dashboard_host="127.0.0.1", log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
