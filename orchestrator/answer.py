@@ -1,32 +1,26 @@
 """A sweep with all that it takes to answer it, and the answer: the table on the terminal and in MLflow."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from orchestrator import crossing, distance, gender, speakers, stability
+from orchestrator.asked import Asked, write
 from orchestrator.choosing import Choice
-from orchestrator.compare import Comparison, compare
+from orchestrator.circumstances import conditions, longest_s, now, paper_name, revision
+from orchestrator.compare import Comparison
 from orchestrator.contest import Contest
 from orchestrator.ground import Ground
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Configuration, Plan, PlannedCell
 from orchestrator.rows import Candidate
-from orchestrator.section import Findings, Show
+from orchestrator.shown import SHOWN as SHOWN
+from orchestrator.shown import answered
 from orchestrator.table import as_markdown
 from orchestrator.tracking import Tracker, default_uri
 from search_spaces import Sweep
 from trainers import stages
 from trainers.splits import Splits
-
-SHOWN: Mapping[str, Show] = {
-    "matrix": crossing.matrices,
-    "stability": stability.figures,
-    "speakers": speakers.verification,
-    "gender": gender.balance,
-    "distance": distance.correlations,
-}
-"""Each of `search_spaces.SHOWS`."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +89,49 @@ class Answer:
         where = [spec.target, f"fold {spec.fold}", f"seed {spec.seed}" if len(self.plan.seeds) > 1 else None]
         return " ".join([what, *(part for part in where if part)])
 
-    def compare(self, failed: Mapping[str, str] | None = None) -> Comparison:
-        """Open the test scores; the ledger counts it."""
-        candidates = [
-            Candidate(one.name, _places(self.plan.of(one.number)), one.values) for one in self.plan.configurations
-        ]
-        there_are = dict.fromkeys(cell.spec.method for cell in self.plan.floors)
-        floors = [
-            Candidate(name, _places([c for c in self.plan.floors if c.spec.method == name])) for name in there_are
-        ]
-        findings = Findings(self.ledger, candidates, self.plan.languages, self.selector, self._reference)
-        comparison = compare(
-            self.ledger,
-            self.plan.sweep,
-            candidates,
-            self.plan.languages,
-            floors=floors,
+    def compare(self, failed: Mapping[str, str] | None = None, dropped: Mapping[str, str] | None = None) -> Comparison:
+        """Open the test scores; the ledger counts it. `failed`: why cells (by key) have no result; `dropped`: what is
+        to be said of configurations (by name) that were given up. Both are kept for later comparisons."""
+        record = self.record(failed, dropped)
+        write(self.ledger.store, record)
+        return answered(self.ledger, record)
+
+    def record(self, failed: Mapping[str, str] | None = None, dropped: Mapping[str, str] | None = None) -> Asked:
+        """The sweep as `python -m orchestrator.compare` needs it; to be written (`asked.write`) before it runs."""
+        return Asked(
+            sweep=self.plan.sweep,
+            question=self.sweep.question,
+            command=self.command,
+            at=now(),
+            commit=revision(),
+            note=self.ground.protocol.note,
+            protocol=self.ground.protocol.name,
+            folds_by=self.plan.cells[0].spec.folds_by,
+            languages=self.plan.languages,
             held_out=self.splits.held_out_languages,
             selector=self.selector,
-            shared_speakers=self.splits.shared_speakers,
-            failed=failed,
+            objective=self.choice.objective_name,
+            shared_speakers=tuple(sorted(self.splits.shared_speakers)),
+            folds={language: self.splits.folds(language) for language in self.plan.languages},
+            reference=self._reference,
+            shows=self.sweep.shows,
+            configurations=tuple(self._candidate(one) for one in self.plan.configurations),
+            floors=tuple(self._floors),
+            conditions=conditions(self.ground, self.plan, self.splits),
+            longest_s=longest_s(self.ground.prepared, self.splits.languages),
+            failed=dict(failed or {}),
+            dropped=dict(dropped or {}),
         )
-        return replace(comparison, sections=tuple(part for name in self.sweep.shows for part in SHOWN[name](findings)))
+
+    def _candidate(self, one: Configuration) -> Candidate:
+        cells = self.plan.of(one.number)
+        return Candidate(one.name, _places(cells), one.values, paper_name(cells[0].spec))
+
+    @property
+    def _floors(self) -> Iterator[Candidate]:
+        for name in dict.fromkeys(cell.spec.method for cell in self.plan.floors):
+            own = [cell for cell in self.plan.floors if cell.spec.method == name]
+            yield Candidate(name, _places(own), method=name)
 
     @property
     def _reference(self) -> str:
@@ -130,14 +145,19 @@ def _places(cells: Sequence[PlannedCell]) -> dict[tuple[str | None, int, int], s
 
 
 def tracker(answer: Answer) -> Tracker:
-    """MLflow's mirror of this sweep; each configuration with all settings that its cells share."""
+    """MLflow's mirror of this sweep."""
+    description = f"{answer.sweep.question}\n\n`{answer.command}`\n\nprotocol {answer.ground.protocol.name}"
+    uri = answer.tracking_uri or default_uri(answer.ledger.store)
+    return Tracker(uri, answer.plan.sweep, description, settings_of(answer))
+
+
+def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
+    """Each configuration with all settings that its cells share."""
     settings = {one.name: answer.plan.of(one.number)[0].spec.settings() for one in answer.plan.configurations}
     for one in answer.plan.configurations:  # the encoder is no setting of a cell
         settings[one.name] |= {name: value for name, value in one.values.items() if name == "encoder"}
     shared = {"protocol": answer.ground.protocol.name, "folds_by": answer.plan.cells[0].spec.folds_by}
-    description = f"{answer.sweep.question}\n\n`{answer.command}`\n\nprotocol {answer.ground.protocol.name}"
-    uri = answer.tracking_uri or default_uri(answer.ledger.store)
-    return Tracker(uri, answer.plan.sweep, description, {name: {**shared, **own} for name, own in settings.items()})
+    return {name: {**shared, **own} for name, own in settings.items()}
 
 
 def tell(answer: Answer, comparison: Comparison, mirror: Tracker) -> None:

@@ -1,56 +1,48 @@
 """The answer of a sweep, from the ledger alone: who wins on validation, and what that is worth on test speech.
 
 Nothing here chooses by test scores: rows keep the order of the plan, and the best test score is not marked.
+
+    python -m orchestrator.compare NAME [NAME …] [--format table|markdown|latex|csv|html] [--reference CONFIG]
+        [--against gong2025] [--store runs]
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from scipy.stats import spearmanr
-
+from orchestrator.arousal import origins
+from orchestrator.claims import Claim
+from orchestrator.differences import Differences, differences, sentences, table
+from orchestrator.evaluators import evaluated
 from orchestrator.ledger import Ledger
+from orchestrator.notes import Verdict, choice_notes, floor_notes, language_choice_notes, speech_notes
+from orchestrator.remembered import tallies_of
 from orchestrator.rows import Candidate, Place, Row, row
 from orchestrator.section import Section
-from trainers.corpora.utterance import EMOTIONS
+from orchestrator.statistics import spearman
+from orchestrator.tallies import Tally
 from trainers.errors import unknown
-from trainers.result import Result
-from trainers.scores import Score
 
 SELECTORS = ("hrl", "other-languages", "target")
-
-SMALL_FOLD = 100
-"""Test folds of fewer clips are said to be small, with the sd that chance alone gives them."""
 
 FEWEST = 3
 """Fewer configurations have no rank correlation worth a number."""
 
-Found = Mapping[Place, Result]
+LISTED, SHORT = 30, 12
+"""Of more than 30 configurations a terminal and the further tables have 12: the reference, the chosen one and the best
+by validation."""
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What choosing by validation came to, among the complete configurations.
-
-    `winner` has the highest validation UAR, `rank` is its place by macro test UAR of `among`. `spearman` is between
-    validation and macro test UAR; `regret` is how far the winner's macro test UAR lies under the highest one. Both
-    are None for fewer than three configurations, `spearman` also where all have the same score.
-    """
-
-    winner: Row
-    rank: int
-    among: int
-    spearman: float | None
-    regret: float | None
+FOLDS = 5
+"""Folds of a partition where nothing else is said."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What a sweep came to. `rows` (complete), `unfinished` and `floors` are in the order of the plan.
 
-    `held_out`: tested languages that are no target. `notes`: what a reader must know, one line each. `sections`: what
-    the sweep shows below.
+    `held_out`: tested languages that are no target. `notes`: what a reader must know, one line each. `sections`:
+    further tables. `claims`: of each configuration against the `reference`, "" where there is none. `listed`: names of
+    the rows that a short table has. `cells`: name -> place -> counts of each row's cells.
     """
 
     sweep: str
@@ -63,6 +55,21 @@ class Comparison:
     verdict: Verdict | None
     notes: tuple[str, ...]
     sections: tuple[Section, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    reference: str = ""
+    shared_speakers: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()
+    cells: Mapping[str, Mapping[Place, Tally]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def usual_folds(self) -> int:
+        """How many folds all means of test scores are over; 0 where not all are over as many."""
+        every = {
+            measures.uar.n
+            for row in (*self.rows, *self.unfinished, *self.floors)
+            for measures in (*row.test.values(), *([row.macro] if row.macro else []))
+        }
+        return every.pop() if len(every) == 1 else 0
 
 
 def compare(
@@ -74,25 +81,45 @@ def compare(
     floors: Sequence[Candidate] = (),
     held_out: Sequence[str] = (),
     selector: str = "hrl",
+    objective: str = "mean",
+    reference: str = "",
+    folds: Mapping[str, int] | None = None,
     shared_speakers: Collection[str] = (),
     failed: Mapping[str, str] | None = None,
+    dropped: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Open the test scores of a sweep (the ledger counts it) and lay its configurations side by side.
 
     `languages`: the targets. `held_out`: tested but no target (the high-resource language), left out of the macro
-    mean. `shared_speakers`: languages whose folds have speakers in common. `failed`: why cells (by key) have no
-    result. UserError for an unknown selector.
+    mean. `objective`: what validation scores of several languages come to (`rows.OBJECTIVES`). `reference`: the
+    configuration that others are compared with. `folds`: of each language's partition, where it is not five.
+    `shared_speakers`: languages whose folds have speakers in common. `failed`: why cells (by key) have no result.
+    `dropped`: why configurations (by name) were given up. UserError for an unknown selector.
     """
     if selector not in SELECTORS:
         raise unknown("selector", selector, SELECTORS)
-    found = [_found(ledger, one) for one in candidates]
+    every = {one.name: one.cells for one in candidates} | {_floor(one): one.cells for one in floors}
+    cells = tallies_of(ledger, sweep, every)
     rows = [
-        row(one, own, languages, held_out=held_out, selector=selector, failed=failed)
-        for one, own in zip(candidates, found, strict=True)
+        row(
+            one,
+            cells[one.name],
+            languages,
+            held_out=held_out,
+            selector=selector,
+            objective=objective,
+            failed=failed,
+            dropped=(dropped or {}).get(one.name, ""),
+        )
+        for one in candidates
     ]
-    floor_rows = tuple(row(one, _found(ledger, one), languages, held_out=held_out, failed=failed) for one in floors)
+    floor_rows = tuple(row(one, cells[_floor(one)], languages, held_out=held_out, failed=failed) for one in floors)
     verdict = judge(rows)
-    openings = ledger.opened(sweep, {result.spec.key() for own in found for result in own.values()})
+    listed = _listed(rows, verdict, reference)
+    told = [one for one in candidates if one.name in listed or not listed]
+    complete = {each.name: cells[each.name] for each in rows if each.complete}
+    found = _differences(rows, complete, languages, reference, folds or {})
+    openings = ledger.opened(sweep, {one.cells[place] for one in candidates for place in cells[one.name]})
     return Comparison(
         sweep=sweep,
         selector=selector,
@@ -103,11 +130,19 @@ def compare(
         floors=floor_rows,
         verdict=verdict,
         notes=(
-            *_choice_notes(verdict, selector),
-            *_floor_notes(verdict, floor_rows),
-            *_test_notes(languages, found, shared_speakers),
+            *choice_notes(verdict, selector),
+            *(language_choice_notes(rows, languages) if selector == "other-languages" else ()),
+            *_claim_notes(rows, found, reference, verdict),
+            *floor_notes(verdict, floor_rows),
+            *speech_notes(languages, [(one, cells[one.name]) for one in told], shared_speakers),
             f"test scores of {sweep} have been opened {openings} time{'s' if openings > 1 else ''}",
         ),
+        sections=tuple(_sections(complete, languages, reference, found, listed)),
+        claims=found.claims if found else (),
+        reference=reference,
+        shared_speakers=frozenset(shared_speakers),
+        listed=listed,
+        cells=cells,
     )
 
 
@@ -120,78 +155,85 @@ def judge(rows: Iterable[Row]) -> Verdict | None:
     winner, _, reached = max(scored, key=lambda entry: entry[1])
     valid, test = [entry[1] for entry in scored], [entry[2] for entry in scored]
     enough = len(scored) >= FEWEST
+    rho = spearman(valid, test) if enough else float("nan")
     return Verdict(
         winner=winner,
         rank=1 + sum(other > reached for other in test),
         among=len(scored),
-        spearman=float(spearmanr(valid, test).statistic) if enough and len(set(valid)) > 1 < len(set(test)) else None,
+        spearman=None if rho != rho else rho,
         regret=max(test) - reached if enough else None,
     )
 
 
-def chance_sd(score: Score) -> float:
-    """The sd that the UAR of this many clips has by sampling alone: √(Σ_y r_y(1 − r_y)/n_y) / classes."""
-    counts = {emotion: sum(counted) for emotion, counted in zip(EMOTIONS, score.confusion, strict=True)}
-    present = {emotion: n for emotion, n in counts.items() if n}
-    variance = sum(score.recall[emotion] * (1 - score.recall[emotion]) / n for emotion, n in present.items())
-    return sqrt(variance) / len(present)
+def _floor(floor: Candidate) -> str:
+    """A name that no configuration has."""
+    return f"floor: {floor.name}"
 
 
-def _found(ledger: Ledger, candidate: Candidate) -> Found:
-    """The results there are; test scores stay in memory until the rows show them."""
-    results = {place: ledger.light(key) for place, key in candidate.cells.items()}
-    return {place: result for place, result in results.items() if result is not None}
+def _listed(rows: Sequence[Row], verdict: Verdict | None, reference: str) -> tuple[str, ...]:
+    """The complete configurations that a short table has, in the order of the plan."""
+    complete = [each for each in rows if each.complete]
+    chosen = verdict.winner.name if verdict else ""
+    first = [each.name for each in complete if each.name in (chosen, reference)]
+    others = [each for each in complete if each.name not in first]
+    others.sort(key=lambda each: each.valid.mean if each.valid else -1.0, reverse=True)
+    count = LISTED if len(complete) <= LISTED else SHORT
+    kept = {*first, *(each.name for each in others[: count - len(first)])}
+    return tuple(each.name for each in complete if each.name in kept)
 
 
-def _choice_notes(verdict: Verdict | None, selector: str) -> Iterator[str]:
-    if verdict is None or verdict.winner.macro is None:
-        yield f"none is chosen: no complete configuration has a validation score ({selector})"
-        return
-    uar = verdict.winner.macro.uar
-    spread = f"{100 * uar.sd:.1f}" if uar.n > 1 else "n/a"
-    yield (
-        f"chosen by validation UAR ({selector}): {verdict.winner.name}; its macro test UAR is {100 * uar.mean:.1f} "
-        f"({spread}), rank {verdict.rank} of {verdict.among} by test"
-    )
-    if selector == "other-languages":
-        yield "the choice uses labels of the other target languages"
-    spearman = "n/a" if verdict.spearman is None else f"{verdict.spearman:.2f}"
-    regret = "n/a" if verdict.regret is None else f"{100 * verdict.regret:.1f} points"
-    yield f"validation against test over {verdict.among} configurations: Spearman {spearman}, regret {regret}"
+def _differences(
+    rows: Sequence[Row],
+    complete: Mapping[str, Mapping[Place, Tally]],
+    languages: Sequence[str],
+    reference: str,
+    folds: Mapping[str, int],
+) -> Differences | None:
+    if reference not in complete:
+        return None
+    partitions = {language: folds.get(language, FOLDS) for language in languages}
+    return differences(complete, languages, reference, partitions, len(rows) - 1)
 
 
-def _floor_notes(verdict: Verdict | None, floors: Sequence[Row]) -> Iterator[str]:
-    """A method that does not beat own statistics has not shown that it learned (VALIDITY §2)."""
-    reached = verdict and verdict.winner.macro
-    for floor in floors:
-        if reached and floor.macro and reached.uar.mean <= floor.macro.uar.mean:
-            yield f"the chosen configuration is not above the floor {floor.name} ({100 * floor.macro.uar.mean:.1f})"
+def _claim_notes(
+    rows: Sequence[Row], found: Differences | None, reference: str, verdict: Verdict | None
+) -> Iterator[str]:
+    if found:
+        yield from sentences(found, verdict.winner.name if verdict else "")
+    elif len(rows) > 1:
+        yield f"no difference is tested: {_why_none(rows, reference)}"
 
 
-def _test_notes(languages: Sequence[str], found: Sequence[Found], shared_speakers: Collection[str]) -> Iterator[str]:
-    for language in languages:
-        if language in shared_speakers:
-            yield f"{language}: folds are not speaker-disjoint, test speakers are heard in training (transductive)"
-        every = [result for own in found for result in own.values() if language in result.test]
-        results = [result for result in every if result.spec.target in (language, None)]
-        yield from _size_note(language, [result.test[language] for result in results])
-        yield from _class_note(language, results)
+def _why_none(rows: Sequence[Row], reference: str) -> str:
+    own = next((each for each in rows if each.name == reference), None)
+    if own is None:
+        return "the sweep declares no reference (--reference CONFIG compares with one all the same)"
+    if not own.complete:
+        return f"the reference {reference} is not complete: {own.reason}"
+    if not any(each.complete for each in rows if each is not own):
+        return f"no other configuration than the reference {reference} is complete"
+    return "the results do not tell who spoke, or were tested on other clips than the reference's"
 
 
-def _size_note(language: str, scores: Sequence[Score]) -> Iterator[str]:
-    smallest = min((score.n for score in scores), default=SMALL_FOLD)
-    if smallest < SMALL_FOLD:
-        sd = 100 * fmean(chance_sd(score) for score in scores)
-        yield f"{language}: folds of as few as {smallest} clips; chance alone gives their UAR an sd of {sd:.1f} points"
+def _sections(
+    complete: Mapping[str, Mapping[Place, Tally]],
+    languages: Sequence[str],
+    reference: str,
+    found: Differences | None,
+    listed: Sequence[str],
+) -> Iterator[Section]:
+    if found:
+        yield table(found, complete, listed)
+    if complete:
+        yield origins(complete, languages, reference if reference in complete else "", listed)
+    averages = evaluated(complete, languages, listed)
+    if averages:
+        yield averages
 
 
-def _class_note(language: str, results: Sequence[Result]) -> Iterator[str]:
-    lacking = {
-        (result.spec.fold, emotion)
-        for result in results
-        for emotion, counts in zip(EMOTIONS, result.test[language].confusion, strict=True)
-        if not sum(counts)
-    }
-    if lacking:
-        told = ", ".join(f"fold {fold} has no {emotion} clip" for fold, emotion in sorted(lacking))
-        yield f"{language}: {told}; † is macro-F1 pooled over folds, and UAR is that of all folds' clips together"
+if __name__ == "__main__":
+    import sys
+
+    from orchestrator.comparing import main
+
+    sys.exit(main())

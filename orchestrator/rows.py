@@ -4,55 +4,44 @@ Within a fold a score is first averaged over its cells (seeds; for validation an
 languages). The fold is the block, so n and sd are those of the folds (VALIDITY §5).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
-from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-
-from trainers.result import Result
-from trainers.scores import Score
+from orchestrator.means import MEASURES as MEASURES
+from orchestrator.means import NAN, Blocks, average, macro, mean, summed_up
+from orchestrator.means import Folds as Folds
+from orchestrator.means import Mean as Mean
+from orchestrator.means import Measures as Measures
+from orchestrator.means import Scored as Scored
+from orchestrator.means import measures as measures
+from orchestrator.means import pooled_macro_f1 as pooled_macro_f1
 
 Place = tuple[str | None, int, int]
 """Of a cell in its configuration: target language (None: it serves all languages), fold, seed."""
 
-NAN = float("nan")
+
+class Tested(Protocol):
+    """What a cell came to: a result, or its tally."""
+
+    @property
+    def valid(self) -> Mapping[str, Scored]: ...
+    @property
+    def test(self) -> Mapping[str, Scored]: ...
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration, or a floor, with the key of the cell at each of its places."""
+    """A configuration, or a floor, with the key of the cell at each of its places.
+
+    `method`: what trains it, as the papers' tables call it.
+    """
 
     name: str
     cells: Mapping[Place, str]
     values: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Mean and standard deviation (n − 1) over `n` folds, as shares of 1; `sd` is NaN for one fold.
-
-    `pooled`: no mean over folds but one score over all folds' clips together, because some fold lacks a class.
-    """
-
-    mean: float
-    sd: float
-    n: int
-    pooled: bool = False
-
-
-@dataclass(frozen=True)
-class Measures:
-    """The three scores that every table shows."""
-
-    uar: Mean
-    macro_f1: Mean
-    accuracy: Mean
-
-
-MEASURES = ("uar", "macro_f1", "accuracy")
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,102 +69,43 @@ class Row:
 
 def row(
     candidate: Candidate,
-    found: Mapping[Place, Result],
+    found: Mapping[Place, Tested],
     languages: Sequence[str],
     *,
     held_out: Sequence[str] = (),
     selector: str = "hrl",
+    objective: str = "mean",
     failed: Mapping[str, str] | None = None,
+    dropped: str = "",
 ) -> Row:
-    """Sum up the results found for a candidate's cells; `failed` tells why cells (by key) have none."""
-    tested = {name: _tested(candidate, found, name) for name in languages}
-    test = {name: measures(scores) for name, scores in tested.items() if scores}
-    beside = {name: _held_out(candidate, found, name) for name in held_out}
+    """Sum up the results found for a candidate's cells.
+
+    `objective`: of `OBJECTIVES`. `failed`: why cells (by key) have no result. `dropped`: why the candidate was given up
+    before it had all of them, else "".
+    """
+    own = {name: places_of(candidate, name) for name in languages}
+    tested = {name: by_fold(own[name], found, name) for name in languages}
+    blocks = {name: Blocks.of(scores) for name, scores in tested.items()}
+    test = {name: summed_up(blocks[name], scores) for name, scores in tested.items() if scores}
+    beside = {name: by_fold(list(candidate.cells), found, name) for name in held_out}
+    uars = {place: _valid_uar(found.get(place), selector) for place in candidate.cells}
+    valid_by_language = {name: _valid(own[name], uars) for name in languages}
     return Row(
         name=candidate.name,
         values=candidate.values,
-        valid=_valid(list(candidate.cells), found, selector),
-        valid_by_language=_valid_by_language(candidate, found, languages, selector),
+        valid=_valid(list(candidate.cells), uars, objective),
+        valid_by_language={name: value for name, value in valid_by_language.items() if value is not None},
         test=test | {name: measures(scores) for name, scores in beside.items() if scores},
-        macro=_macro([tested[name] for name in languages], [test[name] for name in languages if name in test]),
+        macro=macro([blocks[name] for name in languages], [test[name] for name in languages if name in test]),
         done=len(found),
         planned=len(candidate.cells),
-        reason=_reason(candidate, found, [name for name in languages if name not in test], failed or {}),
+        reason=_reason(candidate, found, [name for name in languages if name not in test], failed or {}, dropped),
     )
 
 
-Folds = Mapping[int, Sequence[tuple[object, Score]]]
-"""Fold -> (run, score) of each of its cells; cells of the same run in different folds have different clips."""
-
-
-def measures(folds: Folds) -> Measures:
-    """Mean over folds of each score.
-
-    Where a fold lacks a class macro-F1 is that of all folds' clips together, and a fold's UAR is its contribution to
-    the UAR of all clips together (VALIDITY §5), so that the mean is that UAR.
-    """
-    pooled = _lacks_a_class(folds)
-    return Measures(
-        uar=mean(list(_blocks("uar", folds).values())),
-        macro_f1=_pooled(folds) if pooled else mean(list(_blocks("macro_f1", folds).values())),
-        accuracy=mean(list(_blocks("accuracy", folds).values())),
-    )
-
-
-def _lacks_a_class(folds: Folds) -> bool:
-    return any(isnan(score.macro_f1) for cells in folds.values() for _, score in cells)
-
-
-def _blocks(name: str, folds: Folds) -> dict[int, float]:
-    """A measure's one number per fold, averaged over the fold's cells."""
-    if name == "uar" and _lacks_a_class(folds):
-        return _contributions(folds)
-    return {fold: fmean(getattr(score, name) for _, score in cells) for fold, cells in folds.items()}
-
-
-def _contributions(folds: Folds) -> dict[int, float]:
-    """Each fold's K · Σ_classes hits / (classes · clips of the class in all K folds), averaged over its cells."""
-    clips = np.sum([np.sum(cells[0][1].confusion, axis=1) for cells in folds.values()], axis=0)
-    present = clips > 0
-    hits = {fold: np.mean([np.diag(score.confusion) for _, score in cells], axis=0) for fold, cells in folds.items()}
-    return {fold: len(folds) * float(np.mean(found[present] / clips[present])) for fold, found in hits.items()}
-
-
-def mean(blocks: Sequence[float]) -> Mean:
-    """Mean and sd of one number per fold."""
-    return Mean(fmean(blocks), stdev(blocks) if len(blocks) > 1 else NAN, len(blocks))
-
-
-def pooled_macro_f1(scores: Sequence[Score]) -> float:
-    """Macro-F1 of all clips of several scores together, NaN where even then a class is absent."""
-    matrix = np.sum([score.confusion for score in scores], axis=0)
-    truths = matrix.sum(1)
-    if not truths.all():
-        return NAN
-    return float(np.mean(2 * np.diag(matrix) / (truths + matrix.sum(0))))
-
-
-def _pooled(folds: Folds) -> Mean:
-    runs: dict[object, list[Score]] = {}
-    for cells in folds.values():
-        for run, score in cells:
-            runs.setdefault(run, []).append(score)
-    return Mean(fmean(pooled_macro_f1(scores) for scores in runs.values()), NAN, len(folds), pooled=True)
-
-
-def _tested(candidate: Candidate, found: Mapping[Place, Result], language: str) -> Folds:
-    """A language's test scores by fold; none at all unless every cell that speaks of it is there."""
-    return by_fold(_places_of(candidate, language), found, language)
-
-
-def _held_out(candidate: Candidate, found: Mapping[Place, Result], language: str) -> Folds:
-    """Scores on speech that no target language trains on: every cell has its own."""
-    return by_fold(list(candidate.cells), found, language)
-
-
-def by_fold(places: Sequence[Place], found: Mapping[Place, Result], language: str) -> Folds:
+def by_fold(places: Sequence[Place], found: Mapping[Place, Tested], language: str) -> Folds:
     """Test scores of a language in the cells at these places, by their fold; nothing unless every one has them."""
-    folds: dict[int, list[tuple[object, Score]]] = {}
+    folds: dict[int, list[tuple[object, Scored]]] = {}
     for target, fold, seed in places:
         result = found.get((target, fold, seed))
         if result is None or language not in result.test:
@@ -184,50 +114,47 @@ def by_fold(places: Sequence[Place], found: Mapping[Place, Result], language: st
     return folds
 
 
-def _macro(tested: Sequence[Folds], summed: Sequence[Measures]) -> Measures | None:
-    if not tested or len(summed) < len(tested):
-        return None
-    shared = sorted(set.intersection(*(set(folds) for folds in tested)))
-    return Measures(**{name: _macro_of(name, tested, summed, shared) for name in MEASURES})
+def _valid_uar(cell: Tested | None, selector: str) -> float:
+    return cell.valid[selector].uar if cell and selector in cell.valid else NAN
 
 
-def _macro_of(name: str, tested: Sequence[Folds], summed: Sequence[Measures], shared: Sequence[int]) -> Mean:
-    parts: list[Mean] = [getattr(part, name) for part in summed]
-    if any(part.pooled for part in parts):
-        return Mean(fmean(part.mean for part in parts), NAN, len(shared), pooled=True)
-    blocks = [_blocks(name, folds) for folds in tested]
-    return mean([fmean(each[fold] for each in blocks) for fold in shared])
-
-
-def _valid(places: Sequence[Place], found: Mapping[Place, Result], selector: str) -> Mean | None:
-    """Validation UAR over complete folds: mean over seeds, then target languages, then folds."""
-    folds: dict[int, dict[str | None, list[float]]] = {}
-    for target, fold, seed in places:
-        result = found.get((target, fold, seed))
-        uar = result.valid[selector].uar if result and selector in result.valid else NAN
-        folds.setdefault(fold, {}).setdefault(target, []).append(uar)
-    blocks = [fmean(fmean(seeds) for seeds in targets.values()) for targets in folds.values()]
+def _valid(places: Sequence[Place], uars: Mapping[Place, float], objective: str = "mean") -> Mean | None:
+    """Validation UAR over complete folds: over target languages as the objective has it, then mean over seeds, then
+    over folds."""
+    over = OBJECTIVES[objective]
+    folds: dict[int, dict[int, list[float]]] = {}
+    for place in places:
+        folds.setdefault(place[1], {}).setdefault(place[2], []).append(uars[place])
+    blocks = [average([over(languages) for languages in seeds.values()]) for seeds in folds.values()]
     whole = [block for block in blocks if not isnan(block)]
     return mean(whole) if whole else None
 
 
-def _valid_by_language(
-    candidate: Candidate, found: Mapping[Place, Result], languages: Sequence[str], selector: str
-) -> Mapping[str, Mean]:
-    means = {name: _valid(_places_of(candidate, name), found, selector) for name in languages}
-    return {name: value for name, value in means.items() if value is not None}
+def _worst(languages: Sequence[float]) -> float:
+    return NAN if any(map(isnan, languages)) else min(languages)
 
 
-def _places_of(candidate: Candidate, language: str) -> list[Place]:
+OBJECTIVES: Mapping[str, Callable[[Sequence[float]], float]] = {"mean": average, "worst": _worst}
+"""What validation scores of several languages come to: by the names that the command line has."""
+
+
+def places_of(candidate: Candidate, language: str) -> list[Place]:
+    """The cells whose test scores of a language count: those trained for it, or for all."""
     return [place for place in candidate.cells if place[0] in (language, None)]
 
 
 def _reason(
-    candidate: Candidate, found: Mapping[Place, Result], untested: Sequence[str], failed: Mapping[str, str]
+    candidate: Candidate,
+    found: Mapping[Place, Tested],
+    untested: Sequence[str],
+    failed: Mapping[str, str],
+    dropped: str,
 ) -> str:
     missing = [place for place in candidate.cells if place not in found]
     if not missing:
         return f"no test scores of {', '.join(untested)}" if untested else ""
+    if dropped:
+        return dropped
     told = "; ".join(f"{_named(place)}: {failed.get(candidate.cells[place], 'not run')}" for place in missing[:3])
     more = "" if len(missing) <= 3 else f"; and {len(missing) - 3} more"
     return f"{len(missing)} of {len(candidate.cells)} cells missing ({told}{more})"

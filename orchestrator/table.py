@@ -13,37 +13,61 @@ from orchestrator.compare import Comparison
 from orchestrator.rows import MEASURES, Mean, Measures, Row
 from orchestrator.section import Section
 
-TITLE = "UAR, macro-F1 and accuracy in %, mean (sd) over folds"
 MEASURE_NAMES = {"uar": "UAR", "macro_f1": "F1", "accuracy": "acc"}
 ABSENT = "–"
+SHARED = "‡"
+"""Marks a language whose folds are not speaker-disjoint."""
 
 
-def percent(value: Mean | None) -> str:
-    """`54.3 (2.1)`; the sd of one fold is n/a; † marks a score pooled over folds."""
+def title(comparison: Comparison) -> str:
+    """What the numbers are; how many folds they are means over, where that is the same for all."""
+    usual = comparison.usual_folds
+    folds = f"n = {usual} fold{'s' if usual > 1 else ''}" if usual else "folds"
+    shared = f"; {SHARED}: folds not speaker-disjoint" if comparison.shared_speakers else ""
+    return f"{comparison.sweep}: UAR, macro-F1 and accuracy in %, mean (sd) over {folds}{shared}"
+
+
+def percent(value: Mean | None, usual: int | None = None) -> str:
+    """`54.3 (2.1)`; the sd of one fold is n/a; † marks a score pooled over folds. `(2.1, n 3)` where the number of
+    folds is not the table's `usual` one."""
     if value is None:
         return ABSENT
     if isnan(value.mean):
         return "n/a"
-    spread = "†" if value.pooled else " (n/a)" if isnan(value.sd) else f" ({100 * value.sd:.1f})"
+    count = "" if usual in (None, value.n) else f", n {value.n}"
+    spread = f"†{f' ({count[2:]})' if count else ''}" if value.pooled else f" ({_sd(value)}{count})"
     return f"{100 * value.mean:.1f}{spread}"
+
+
+def _sd(value: Mean) -> str:
+    return "n/a" if isnan(value.sd) else f"{100 * value.sd:.1f}"
 
 
 def render(comparison: Comparison) -> Group:
     """For a rich console: one entry of three lines (UAR, F1, accuracy) per configuration, notes below."""
-    table = Table(title=f"{comparison.sweep}: {TITLE}", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title(comparison), box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("configuration", no_wrap=True)
     table.add_column("valid UAR", justify="right")
     table.add_column("test", justify="right", no_wrap=True)
-    for heading in _places(comparison):  # on a narrow terminal a mean stands above its sd, and nothing is cut off
+    for heading in places(comparison):  # on a narrow terminal a mean stands above its sd, and nothing is cut off
         table.add_column(heading, justify="right")
-    for part in _parts(comparison):
+    shown = [row for row in comparison.rows if row.name in comparison.listed]
+    for part in (shown, *parts(comparison)[1:]):
         for row in part:
-            for line in _cells(comparison, row):
-                table.add_row(*line)
+            for line in lines(comparison, row):
+                table.add_row(*map(Text, line))
         table.add_section()
-    reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
-    lines = (Text(f"· {line}") for line in (*reasons, *comparison.notes))
-    return Group(table, *lines, *(part for section in comparison.sections for part in _section(section)))
+    below = (Text(f"· {line}") for line in (*_left_out(comparison), *reasons(comparison), *comparison.notes))
+    return Group(table, *below, *(part for section in comparison.sections for part in _section(section)))
+
+
+def _left_out(comparison: Comparison) -> Iterator[str]:
+    more = len(comparison.rows) - len(comparison.listed)
+    if more:
+        yield (
+            f"{more} more configurations: here are the reference, the chosen one and the best by validation; "
+            "--format markdown, latex, csv and html have all"
+        )
 
 
 def _section(section: Section) -> Iterator[Table | Text]:
@@ -66,14 +90,16 @@ def as_text(comparison: Comparison) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """One line per configuration, a column for each score of each language."""
+    usual = comparison.usual_folds
     headings = ["configuration", "valid UAR"]
-    headings += [f"{place} {MEASURE_NAMES[name]}" for place in _places(comparison) for name in MEASURES]
-    lines = [f"**{comparison.sweep}**: {TITLE}", "", _line(headings), _line(["---"] * len(headings))]
-    for label, part in zip(("", "incomplete: ", "floor: "), _parts(comparison), strict=True):
-        lines += [_line([f"{label}{row.name}", percent(row.valid), *_flat(comparison, row)]) for row in part]
-    reasons = [f"{row.name}: incomplete, {row.reason}" for row in _incomplete(comparison)]
+    headings += [f"{place} {MEASURE_NAMES[name]}" for place in places(comparison) for name in MEASURES]
+    told = [f"**{title(comparison)}**", "", _line(headings), _line(["---"] * len(headings))]
+    for label, part in zip(("", "incomplete: ", "floor: "), parts(comparison), strict=True):
+        for row in part:
+            scores = [percent(_pick(at, name), usual) for at in measured(comparison, row) for name in MEASURES]
+            told.append(_line([f"{label}{row.name}", percent(row.valid), *scores]))
     below = [line for section in comparison.sections for line in _section_lines(section)]
-    return "\n".join([*lines, "", *(f"- {line}" for line in (*reasons, *comparison.notes)), *below]) + "\n"
+    return "\n".join([*told, "", *(f"- {line}" for line in (*reasons(comparison), *comparison.notes)), *below]) + "\n"
 
 
 def _section_lines(section: Section) -> list[str]:
@@ -82,35 +108,42 @@ def _section_lines(section: Section) -> list[str]:
     return ["", f"**{section.title}**", "", *rows, *notes]
 
 
-def _parts(comparison: Comparison) -> tuple[Sequence[Row], ...]:
+def parts(comparison: Comparison) -> tuple[Sequence[Row], ...]:
+    """Complete rows, those that are not, and floors."""
     return comparison.rows, comparison.unfinished, comparison.floors
 
 
-def _incomplete(comparison: Comparison) -> Iterator[Row]:
-    return (row for part in _parts(comparison) for row in part if not row.complete)
+def reasons(comparison: Comparison) -> Iterator[str]:
+    """Why rows are not complete, one line each."""
+    for row in (row for part in parts(comparison) for row in part if not row.complete):
+        yield f"{row.name}: {'' if row.reason.startswith('dropped') else 'incomplete, '}{row.reason}"
 
 
-def _places(comparison: Comparison) -> list[str]:
-    return [*comparison.languages, "macro", *(f"{name} (held out)" for name in comparison.held_out)]
+def places(comparison: Comparison) -> list[str]:
+    """Headings of the columns of test scores."""
+    marked = [f"{name} {SHARED}" if name in comparison.shared_speakers else name for name in comparison.languages]
+    return [*marked, "macro", *(f"{name} (held out)" for name in comparison.held_out)]
 
 
-def _measured(comparison: Comparison, row: Row) -> list[Measures | None]:
+def measured(comparison: Comparison, row: Row) -> list[Measures | None]:
+    """A row's scores in these columns."""
     tested = [row.test.get(name) for name in comparison.languages]
     return [*tested, row.macro, *(row.test.get(name) for name in comparison.held_out)]
 
 
-def _cells(comparison: Comparison, row: Row) -> Iterator[list[str | Text]]:
+def lines(comparison: Comparison, row: Row) -> Iterator[list[str]]:
     """A line for each score; the first one also names the configuration and its validation UAR."""
-    chosen = comparison.verdict is not None and row is comparison.verdict.winner
-    name = f"{row.name} ◄ chosen" if chosen else row.name if row.complete else f"{row.name} ({row.done}/{row.planned})"
+    usual = comparison.usual_folds
     for key in MEASURES:
-        scores = [percent(_pick(place, key)) for place in _measured(comparison, row)]
-        heads = key == MEASURES[0]
-        yield [Text(name if heads else ""), percent(row.valid) if heads else "", MEASURE_NAMES[key], *scores]
+        scores = [percent(_pick(place, key), usual) for place in measured(comparison, row)]
+        heads = [called(comparison, row), percent(row.valid)] if key == MEASURES[0] else ["", ""]
+        yield [*heads, MEASURE_NAMES[key], *scores]
 
 
-def _flat(comparison: Comparison, row: Row) -> list[str]:
-    return [percent(_pick(place, name)) for place in _measured(comparison, row) for name in MEASURES]
+def called(comparison: Comparison, row: Row) -> str:
+    """A row's name, with a mark where it is the chosen one, or how many of its cells are done."""
+    chosen = comparison.verdict is not None and row is comparison.verdict.winner
+    return f"{row.name} ◄ chosen" if chosen else row.name if row.complete else f"{row.name} ({row.done}/{row.planned})"
 
 
 def _pick(measures: Measures | None, name: str) -> Mean | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def result(of: CellSpec, valid: Score, test: Mapping[str, Score], epochs: int = 
             {"step": 100.0 * (row + 1), "loss": 1.0 / (row + 1), "tau": of.settings().get("tau", 0.0)}
             for row in range(epochs)
         ],
-        predictions=[row for language, value in test.items() for row in predictions(language, value)],
+        predictions=[row for language, value in test.items() for row in predictions(language, value, of.fold)],
         seconds={"train": 12.5},
         versions={"torch": "2.11"},
     )
@@ -76,11 +77,22 @@ def curve_row(of: CellSpec, row: int) -> dict[str, float]:
     return {"step": 100.0 * (row + 1), "loss": 1.0 / (row + 1), "tau": of.settings().get("tau", 0.0)}
 
 
-def predictions(language: str, value: Score) -> list[dict[str, object]]:
-    """The rows that a confusion matrix stands for."""
-    return [
-        {"id": f"{truth}{guess}{k}.wav", "language": language, "emotion": EMOTIONS[truth], "predicted": EMOTIONS[guess]}
-        for truth, row in enumerate(value.confusion)
-        for guess, count in enumerate(row)
-        for k in range(count)
-    ]
+def predictions(language: str, value: Score, fold: int = 0, speakers: int = 4) -> list[dict[str, Any]]:
+    """The rows that a confusion matrix stands for. The clips of each class are dealt to the fold's speakers in turn, so
+    that equal counts of truths are the same clips whatever they were taken for."""
+    rows = []
+    for truth, guesses in enumerate(value.confusion):
+        predicted = [guess for guess, count in enumerate(guesses) for _ in range(count)]
+        for place, guess in enumerate(predicted):
+            rows.append(
+                {
+                    "part": f"test/{language}",
+                    "id": f"{language}/{fold}/{EMOTIONS[truth]}{place}.wav",
+                    "language": language,
+                    "speaker": f"{language}:{fold}{place % speakers}",
+                    "gender": ("female", "male")[place % 2],
+                    "emotion": EMOTIONS[truth],
+                    "predicted": guess,
+                }
+            )
+    return rows

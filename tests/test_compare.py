@@ -10,47 +10,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
-from orchestrator.compare import Comparison, chance_sd, compare, judge
+from orchestrator.compare import LISTED, SHORT, Comparison, compare, judge
 from orchestrator.ledger import Ledger
+from orchestrator.notes import chance_sd
 from orchestrator.rows import Candidate, Mean, Place, pooled_macro_f1
 from orchestrator.table import as_markdown, as_text, percent
 from tests.synthetic_results import baseline_spec, drawn, floor_spec, hits, predictions, result, spec
+from tests.synthetic_sweeps import LANGUAGES, against, byol, candidate, flat, kept, level, varied
 from trainers.corpora.utterance import EMOTIONS
 from trainers.errors import UserError
 from trainers.result import Result
-from trainers.scores import Score
-
-LANGUAGES = ("urdu", "german")
-
-
-def level(correct: int) -> Score:
-    """A score whose UAR, accuracy and (every class failing alike) macro-F1 are `correct` / 10."""
-    return hits(correct, correct, correct, correct)
-
-
-def byol(tau: float, cells: Mapping[Place, tuple[int, int]]) -> list[Result]:
-    """BYOL cells: place -> tenths of the clips right on validation and on test."""
-    return [
-        result(spec(tau, target, fold, seed), level(valid), {str(target): level(test), "english": level(valid)})
-        for (target, fold, seed), (valid, test) in cells.items()
-    ]
-
-
-def candidate(name: str, results: list[Result]) -> Candidate:
-    return Candidate(name, {(r.spec.target, r.spec.fold, r.spec.seed): r.spec.key() for r in results})
-
-
-def flat(tau: float, valid: int, test: int) -> list[Result]:
-    """Two languages, two folds, one seed, all alike."""
-    return byol(tau, {(language, fold, 0): (valid, test) for language in LANGUAGES for fold in range(2)})
-
-
-def kept(store: Path, *groups: list[Result]) -> Ledger:
-    ledger = Ledger(store)
-    for group in groups:
-        for one in group:
-            ledger.write(one)
-    return ledger
 
 
 def told_of(store: Path, names: str, groups: list[list[Result]]) -> Comparison:
@@ -174,8 +143,10 @@ def test_equal_validation_everywhere_has_no_correlation_but_a_regret(tmp_path: P
 def test_the_best_test_score_is_marked_nowhere(tmp_path: Path) -> None:
     groups = [flat(0.99, 6, 9), flat(0.996, 8, 5), flat(0.999, 7, 7)]
     told = told_of(tmp_path, "xyz", groups)
-    lines = as_text(told).splitlines()
+    main, *_ = as_text(told).split("\n·")
+    lines = main.splitlines()
     assert [line for line in lines if "◄" in line] == [line for line in lines if line.strip().startswith("y ")]
+    assert "◄" not in as_text(told).removeprefix(main)
     assert not any("90.0" in note for note in told.notes)
 
 
@@ -190,7 +161,9 @@ def test_other_languages_select_by_their_own_scores_and_say_so(tmp_path: Path) -
     assert by_hrl.verdict is not None
     assert by_others.verdict is not None
     assert (by_hrl.verdict.winner.name, by_others.verdict.winner.name) == ("b", "a")
-    assert "the choice uses labels of the other target languages" in by_others.notes
+    assert "the choice uses labels of the other target languages; over all of them it uses those of every one" in (
+        by_others.notes
+    )
 
 
 def test_a_method_without_the_selectors_scores_is_shown_but_not_chosen(tmp_path: Path) -> None:
@@ -211,7 +184,7 @@ def test_where_a_fold_lacks_a_class_macro_f1_is_pooled_and_marked(tmp_path: Path
     results = [result(baseline_spec(fold), level(5), {"urdu": score}) for fold, score in enumerate(folds)]
     told = compare(kept(tmp_path, results), "s", [candidate("a", results)], ["urdu"])
     clips = [row for score in folds for row in predictions("urdu", score)]
-    truth, guess = [row["emotion"] for row in clips], [row["predicted"] for row in clips]
+    truth, guess = [row["emotion"] for row in clips], [EMOTIONS[row["predicted"]] for row in clips]
     f1 = told.rows[0].test["urdu"].macro_f1
     assert f1.mean == pytest.approx(f1_score(truth, guess, average="macro", labels=list(EMOTIONS)))
     assert f1.pooled
@@ -309,6 +282,102 @@ def test_text_and_markdown_carry_the_numbers_and_the_unit(tmp_path: Path) -> Non
     told = compare(kept(tmp_path, *groups), "byol_tau", candidates, LANGUAGES, held_out=["english"])
     assert "UAR, macro-F1 and accuracy in %" in as_text(told)
     assert "tau=[0.99]" in as_text(told), "brackets are no markup"
-    table = [line for line in as_markdown(told).splitlines() if line.startswith("|")]
+    table = [line for line in as_markdown(told).split("\n- ")[0].splitlines() if line.startswith("|")]
     assert {line.count(" | ") for line in table} == {13}
     assert "| tau=[0.99] | 60.0 (0.0) | 50.0 (0.0) |" in as_markdown(told)
+
+
+# --- dropped and many
+
+
+def test_a_dropped_configuration_stands_below_with_its_reason_and_no_mean(tmp_path: Path) -> None:
+    whole, raced = varied(0.9, [4, 5, 4, 5, 4]), varied(0.99, [8, 9])
+    planned = {(language, fold, 0): "0" * 63 + str(fold) for language in LANGUAGES for fold in range(2, 5)}
+    candidates = [candidate("a", whole), Candidate("b", {**candidate("b", raced).cells, **planned})]
+    why = "dropped after 2 of 5 blocks, 4.1 validation points behind (3.0 would have been too many)"
+    told = compare(
+        kept(tmp_path, whole, raced), "s", candidates, LANGUAGES, reference="a", dropped={"b": why, "a": "no"}
+    )
+    (row,) = told.unfinished
+    assert (row.reason, row.macro, row.test, row.done, row.planned) == (why, None, {}, 4, 10)
+    assert [row.name for row in told.rows] == ["a"], "whoever has all cells was not dropped"
+    text = as_text(told)
+    assert f"b: {why}" in text
+    assert text.index("  a ◄ chosen") < text.index("  b (4/10)")
+    assert "no other configuration than the reference a is complete" in text
+    assert "90.0" not in text
+
+
+def test_of_many_configurations_the_terminal_has_the_reference_the_chosen_and_the_best_by_validation(
+    tmp_path: Path,
+) -> None:
+    groups = [
+        (f"c{n:02}", [result(spec(0.9 + n / 1000, "urdu", 0), hits(n % 9, 5, 5, 5), {"urdu": level(5)})])
+        for n in range(LISTED + 1)
+    ]
+    told = compare(
+        kept(tmp_path, *(own for _, own in groups)), "s", [candidate(*one) for one in groups], ["urdu"], reference="c00"
+    )
+    assert len(told.listed) == SHORT
+    assert told.listed[0] == "c00", "the reference is worst by validation"
+    best = sorted(range(1, LISTED + 1), key=lambda n: -(n % 9))[: SHORT - 1]
+    assert set(told.listed) == {"c00", *(f"c{n:02}" for n in best)}
+    assert f"{LISTED + 1 - SHORT} more configurations" in as_text(told)
+    assert "  c10 " not in as_text(told)
+    assert "| c10 |" in as_markdown(told)
+
+
+def test_the_number_of_folds_is_told_once_and_where_it_differs_by_itself(tmp_path: Path) -> None:
+    told = against(tmp_path, "", {"a": varied(0.9, [4, 5, 4]), "b": varied(0.99, [8, 9, 8])})
+    assert "mean (sd) over n = 3 folds" in as_text(told)
+    assert percent(Mean(0.5, 0.02, 4), 5) == "50.0 (2.0, n 4)"
+    assert percent(Mean(0.5, float("nan"), 4, pooled=True), 5) == "50.0† (n 4)"
+
+
+def test_languages_whose_folds_share_speakers_are_marked_in_the_head(tmp_path: Path) -> None:
+    group = flat(0.99, 6, 5)
+    told = compare(kept(tmp_path, group), "s", [candidate("a", group)], LANGUAGES, shared_speakers=["urdu"])
+    head = next(line for line in as_text(told).splitlines() if "valid UAR" in line)
+    assert "urdu ‡" in head
+    assert "german ‡" not in head
+    assert "‡: folds not speaker-disjoint" in " ".join(as_text(told).split())
+
+
+# --- choosing
+
+
+def test_each_language_is_told_whom_the_others_labels_choose(tmp_path: Path) -> None:
+    """One winner over all languages would be chosen by labels of every one of them."""
+
+    def cells(tau: float, valid: Mapping[str, int], test: int) -> list[Result]:
+        return [
+            replace(one, valid={**one.valid, "other-languages": level(valid[str(one.spec.target)])})
+            for one in flat(tau, 5, test)
+        ]
+
+    groups = [cells(0.9, {"urdu": 9, "german": 3}, 4), cells(0.99, {"urdu": 5, "german": 8}, 6)]
+    candidates = [candidate(*pair) for pair in zip("ab", groups, strict=True)]
+    told = compare(kept(tmp_path, *groups), "s", candidates, LANGUAGES, selector="other-languages")
+    notes = "\n".join(told.notes)
+    assert (
+        "urdu: chosen by the others' labels: a; its test UAR is 40.0 (0.0), rank 2 of 2 by test (uses other LRL"
+        in notes
+    )
+    assert "german: chosen by the others' labels: b; its test UAR is 60.0 (0.0), rank 1 of 2 by test" in notes
+
+
+def test_the_worst_language_chooses_where_that_is_the_objective(tmp_path: Path) -> None:
+    def cells(tau: float, urdu: int, german: int) -> list[Result]:
+        return byol(
+            tau, {(name, fold, 0): (v, 5) for name, v in (("urdu", urdu), ("german", german)) for fold in range(2)}
+        )
+
+    groups = [cells(0.9, 9, 3), cells(0.99, 5, 5)]
+    candidates = [candidate(*pair) for pair in zip("ab", groups, strict=True)]
+    ledger = kept(tmp_path, *groups)
+    by_mean, by_worst = (
+        compare(ledger, "s", candidates, LANGUAGES, objective=name).verdict for name in ("mean", "worst")
+    )
+    assert by_mean is not None
+    assert by_worst is not None
+    assert (by_mean.winner.name, by_worst.winner.name) == ("a", "b")

@@ -1,0 +1,119 @@
+r"""A comparison as LaTeX, to be read with \input; the tables need \usepackage{booktabs}, the letters nothing else."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from orchestrator.compare import Comparison
+from orchestrator.rows import Row
+from orchestrator.section import Section
+from orchestrator.table import lines, parts, places, reasons, title
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "–": "--",
+    "—": "---",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "≠": r"$\neq$",
+    "√": r"$\surd$",
+    "∞": r"$\infty$",
+    "→": r"$\rightarrow$",
+    "↔": r"$\leftrightarrow$",
+    "Δ": r"$\Delta$",
+    "Σ": r"$\Sigma$",
+    "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
+    "…": r"\ldots{}",
+    "’": "'",
+    "²": r"\textsuperscript{2}",
+    "◄": r"$\triangleleft$",
+}
+
+
+def as_latex(comparison: Comparison) -> str:
+    """The main table, the notes as a list, and a table for each section."""
+    headings = ["configuration", "valid UAR", "test", *places(comparison)]
+    groups = [[_entry(comparison, row) for row in part] for part in parts(comparison) if part]
+    told = [line for section in comparison.sections for line in _section(section)]
+    notes = [*reasons(comparison), *comparison.notes]
+    return "\n".join([*_table(title(comparison), headings, groups), *_items(notes), *told]) + "\n"
+
+
+def _entry(comparison: Comparison, row: Row) -> str:
+    return "\n".join(map(_line, lines(comparison, row)))
+
+
+def _section(section: Section) -> list[str]:
+    rows = [_line(row) for row in section.rows]
+    return ["", *_table(section.title, section.headings, [rows]), *_items(section.notes)]
+
+
+def _table(caption: str, headings: Sequence[str], groups: Sequence[Sequence[str]]) -> list[str]:
+    body = ["\\midrule\n" + "\n".join(rows) for rows in groups if rows]
+    columns = "l" + "r" * (len(headings) - 1)
+    return [
+        r"\begin{table}",
+        r"\centering\footnotesize",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _line(headings),
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
+def _items(notes: Sequence[str]) -> list[str]:
+    if not notes:
+        return []
+    return [r"\begin{itemize}", *(rf"\item {_guarded(escaped(note))}" for note in notes), r"\end{itemize}"]
+
+
+def _line(cells: Sequence[str]) -> str:
+    first, *others = map(escaped, cells)
+    return " & ".join([_guarded(first), *others]) + r" \\"
+
+
+def _guarded(text: str) -> str:
+    r"""A bracket that begins a row or an item would be read as the option of \\ or \item."""
+    return "{}" + text if text.startswith(("[", "*")) else text
+
+
+def escaped(text: str) -> str:
+    """Plain text as LaTeX in ASCII: what is special is escaped, Greek is set as mathematics, accents as ASCII."""
+    return "".join(_letter(letter) for letter in " ".join(text.split()))
+
+
+def _letter(letter: str) -> str:
+    if letter in SPECIAL:
+        return SPECIAL[letter]
+    if letter.isascii():
+        return letter
+    name = unicodedata.name(letter, "").split()
+    if name[:3] == ["GREEK", "SMALL", "LETTER"] and len(name) == 4:
+        return rf"$\{_GREEK.get(name[3], name[3].lower())}$"
+    plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    return "".join(SPECIAL.get(each, each) for each in plain) or f"(U+{ord(letter):04X})"
+
+
+_GREEK = {"LAMDA": "lambda", "OMICRON": "mathrm{o}", "FINAL": "varsigma"}
+"""Letters that Unicode calls otherwise than TeX."""

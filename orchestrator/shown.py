@@ -1,0 +1,48 @@
+"""What a sweep may ask for below its table, and its comparison with all of it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+
+from orchestrator.asked import Asked
+from orchestrator.compare import Comparison, compare
+from orchestrator.ledger import Ledger
+from orchestrator.section import Findings, Show
+
+SHOWN: Mapping[str, tuple[str, str]] = {
+    "matrix": ("crossing", "matrices"),
+    "stability": ("stability", "figures"),
+    "speakers": ("speakers", "verification"),
+    "gender": ("gender", "balance"),
+    "distance": ("distance", "correlations"),
+}
+"""Each of `search_spaces.SHOWS`: its file here and its function there, which is loaded when it is asked for."""
+
+
+def show(name: str) -> Show:
+    """What makes the sections of that name."""
+    file, function = SHOWN[name]
+    made: Show = getattr(import_module(f"orchestrator.{file}"), function)
+    return made
+
+
+def answered(ledger: Ledger, asked: Asked) -> Comparison:
+    """Open the test scores of a sweep (the ledger counts it) and lay everything side by side that it asks for."""
+    comparison = compare(
+        ledger,
+        asked.sweep,
+        asked.configurations,
+        asked.languages,
+        floors=asked.floors,
+        held_out=asked.held_out,
+        selector=asked.selector,
+        objective=asked.objective,
+        reference=asked.reference,
+        folds=asked.folds,
+        shared_speakers=asked.shared_speakers,
+        failed=asked.failed,
+        dropped=asked.dropped,
+    )
+    findings = Findings(ledger, asked.configurations, asked.languages, asked.selector, asked.reference)
+    further = tuple(section for name in asked.shows for section in show(name)(findings))
+    return replace(comparison, sections=comparison.sections + further)
