@@ -2,8 +2,8 @@
 
 Factorials of which every cell is known, recorded and drawn, are replayed under exhaustive search, under our race and
 under what else there is (ways.py). Each choice is judged by the whole factorial and, where they are known, by the
-configurations' true levels, since exhaustive search chooses wrongly too. "ours %" are the cells of our race at the alpha
-at which it is within .2 points as often as the method of that row (at .49 where it always is so more often).
+configurations' true levels, since exhaustive search chooses wrongly too. "ours %" are the cells of our race at that
+alpha at which it is within .2 points as often as the method of its row (at .49 where it always is more often).
 """
 
 import argparse
