@@ -13,6 +13,7 @@ import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,14 @@ from trainers.result import Result
 KEY = re.compile(r"[0-9a-f]{64}")
 
 Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A result's files: how many bytes they are, and when they were last written."""
+
+    bytes: int
+    written_ns: int
 
 
 class Ledger:
@@ -75,9 +84,15 @@ class Ledger:
         """Whether the cell is done and its record sound."""
         return self.glance(key) is not None
 
+    def glances(self, keys: Iterable[str]) -> dict[str, records.Glance]:
+        """Of those of `keys` that are done; of the others no more is looked for than their names in the folders."""
+        there = self.stored()
+        seen = ((key, self.glance(key)) for key in keys if key in there)
+        return {key: glance for key, glance in seen if glance}
+
     def done(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that need no training."""
-        return {key for key in keys if self.has(key)}
+        return set(self.glances(keys))
 
     def __iter__(self) -> Iterator[Result]:
         """Every light record, in the order of the keys; what no longer loads is passed by."""
@@ -87,6 +102,18 @@ class Ledger:
                     yield records.result(path, whole=False)
                 except (records.DamagedError, FileNotFoundError):
                     continue
+
+    def stored(self) -> dict[str, Stored]:
+        """What lies here, by key; no file is read."""
+        found: dict[str, Stored] = {}
+        for folder in self.store.glob("cells/??"):
+            for file in os.scandir(folder):
+                key, _, kind = file.name.partition(".")
+                if KEY.fullmatch(key) and kind in ("json", "details.json.gz"):
+                    status, so_far = file.stat(), found.get(key, Stored(0, 0))
+                    latest = max(so_far.written_ns, status.st_mtime_ns)
+                    found[key] = Stored(so_far.bytes + status.st_size, latest)
+        return found
 
     def set_aside(self, keys: Iterable[str]) -> int:
         """Move these results out of the way, to `<store>/set_aside/<time>`, and drop what was trained half-way.
