@@ -162,7 +162,8 @@ class BoardState:
         done, failed = len(self.results), len(self.failures)
         gone = len(self.cells) - done - failed - waiting - running
         slots = {slot: self.leases.get(slot) for slot in sorted(self._attempts.keys() - self._away)}
-        return Snapshot(done, running, waiting, failed, gone, slots, self.trouble, dict(self.withdrawn))
+        dropped = {one: why for one, why in self.withdrawn.items() if why}
+        return Snapshot(done, running, waiting, failed, gone, slots, self.trouble, dropped)
 
     def _admit(self, slot: str, attempt: int) -> bool:
         """Whether this attempt is the slot's newest; a newer one voids what the older one held."""

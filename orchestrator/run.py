@@ -63,7 +63,7 @@ def run_missing(
         outcome = run(
             cells,
             [dict(configuration.values) for configuration in answer.plan.configurations],
-            CellWork(answer.ground.prepared.paths, _encoders(answer), answer.ledger.store, answer.selector),
+            CellWork(answer.ground.prepared.paths, encoders_of(answer), answer.ledger.store, answer.selector),
             scratch=answer.ledger.store / "ray",
             slots=means.slots,
             gpus_per_cell=means.gpus_per_cell,
@@ -177,7 +177,7 @@ class Growing:
         return number, [cell for cell in cells_of(mirror.answer) if cell.key in own or cell.key in needed]
 
 
-def _encoders(answer: Answer) -> dict[str, Path]:
+def encoders_of(answer: Answer) -> dict[str, Path]:
     """Fingerprint of each encoder that the cells take -> where it lies."""
     ground = answer.ground
     return {found.fingerprint: found.folder for found in map(ground.encoder, ground.encoders or ("",))}

@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Collection
+import time
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -15,12 +15,15 @@ import search_spaces
 from orchestrator import arguments, ground
 from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
+from orchestrator.bill import after, told
+from orchestrator.budget import Budget
+from orchestrator.costs import Crew, Estimate, estimate
 from orchestrator.display import preparing, screen
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.narrowing import narrowed
-from orchestrator.plan import Plan, PlannedCell, Request, plan
-from orchestrator.run import Growing, Means, run_missing
+from orchestrator.plan import Plan, Request, plan
+from orchestrator.run import Growing, Means, encoders_of, run_missing
 from orchestrator.search import Search
 from orchestrator.slots import HopelessError
 from orchestrator.table import render
@@ -93,11 +96,26 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
     answer = Answer(sweep, stood, planned, Ledger(store), asked.tracking_uri, command, chosen_by)
     announce(out, answer, search.told(planned) if search else chosen_by.told(sweep, planned))
+    expected = estimate(planned, answer.ledger, crew_of(asked), encoders_of(answer), at_most=answer.contest is not None)
+    for line in told(expected, asked.price_per_gpu_hour):
+        out.print(line, markup=False)
     if asked.dry_run:
         return 0
     asking = Asking(asked, sweep, stood, request)
     growing = Growing(search, asking.plan, at_once(asked, planned)) if search else None
-    return _run(asking, out, answer, growing)
+    return _run(asking, out, answer, growing, expected)
+
+
+def crew_of(asked: argparse.Namespace) -> Crew:
+    """What cells run on, as far as this machine tells: on a cluster it is what the head has."""
+    import torch
+
+    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
+    if gpus:
+        each = asked.gpus_per_cell or 1.0
+        return Crew(asked.slots or max(1, int(gpus / each)), each, "GPU", torch.cuda.get_device_name(0))
+    slots = asked.slots or cores
+    return Crew(slots, max(1, cores // slots))
 
 
 @dataclass(frozen=True)
@@ -124,13 +142,21 @@ def at_once(asked: argparse.Namespace, planned: Plan) -> int:
     return max(1, ceil(slots / len(planned.of(0))) + 1)
 
 
-def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None) -> int:
+def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, expected: Estimate) -> int:
     """Run what is missing, then show what came of it."""
     asked, mirror = asking.asked, tracker(answer)
+    crew = expected.crew
+    spent = Budget(asked.budget_gpu_hours, crew.units_per_cell, crew.unit)
     with answer.ledger.lock(asked.name):
         if asked.fresh:
             _set_aside(out, answer, mirror)
-        means = Means(asked.slots, asked.gpus_per_cell, canary=not asked.no_canary)
+        means = Means(
+            asked.slots,
+            asked.gpus_per_cell,
+            canary=not asked.no_canary,
+            busy=lambda count: spent.note(count, time.monotonic()),
+            enough=spent.reason,
+        )
         answer, outcome = run_missing(answer, mirror, means, search)
         if asked.until_ci is not None:
             answer, outcome = narrowed(
@@ -141,15 +167,16 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None) -
                 lambda more, beaten: run_missing(more, mirror, means, beaten=beaten),
                 lambda line: out.print(line, markup=False),
             )
+        if outcome.done:
+            out.print(after(expected, spent, outcome.done), markup=False)
         if outcome.interrupted:
             mirror.close()
             why = outcome.stopped or "interrupted"
             out.print(f"{why}; what is finished is kept, and the same command goes on from there", markup=False)
             return STOPPED if outcome.stopped else INTERRUPTED
         failed = {event.key: f"{event.cause}: {event.reason}" for event in outcome.failed}
-        for cell in planned_of(answer, outcome.dropped):
-            failed.setdefault(cell.key, outcome.dropped[cell.configuration or 0])
-        comparison = answer.compare(failed)
+        names = {one.number: one.name for one in answer.plan.configurations}
+        comparison = answer.compare(failed, {names[one]: why for one, why in outcome.dropped.items()})
         out.print(render(comparison))
         tell(answer, comparison, mirror)
     out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
@@ -163,11 +190,6 @@ def _set_aside(out: Console, answer: Answer, mirror: Tracker) -> None:
     stages.set_aside(answer.ledger.store, answer.plan.stages)
     mirror.forget(keys)
     out.print(f"--fresh: {moved} earlier results lie in {answer.ledger.store / 'set_aside'} now", markup=False)
-
-
-def planned_of(answer: Answer, configurations: Collection[int]) -> list[PlannedCell]:
-    """The cells of these configurations."""
-    return [cell for one in configurations for cell in answer.plan.of(one)]
 
 
 def _short_uri(store: Path) -> str:
