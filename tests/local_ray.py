@@ -12,14 +12,19 @@ PATIENCE_S = 300.0
 """Seconds that a test waits for Ray on a machine that does much else; it is done as soon as it can."""
 
 
+def settle() -> None:
+    """Ray's settings as the command has them; to be called before Ray starts."""
+    for name, value in {**QUIET, **ALONE}.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def started(cpus: int, gpus: int = 0) -> Iterator[None]:
     """Within this, Ray is there with so many CPUs, and as many GPUs as one likes: they are counted, not used.
 
     Ray's own patience of 30 s ends the whole process on a machine that is busy with other things.
     """
-    for name, value in {**QUIET, **ALONE}.items():
-        os.environ.setdefault(name, value)
+    settle()
     ray.init(num_cpus=cpus, num_gpus=gpus, dashboard_host="127.0.0.1", log_to_driver=False)
     try:
         yield

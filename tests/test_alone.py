@@ -139,12 +139,12 @@ def test_a_cell_whose_processes_die_is_given_up_and_named_with_the_reason() -> N
 @pytest.mark.parametrize(
     ("cause", "message", "told"),
     [
-        ("nan", "Traceback\nFloatingPointError: the loss is nan at step 3", "training diverged: the loss is nan at step 3"),
-        ("collapsed", "trainers.health.CollapsedError: all embeddings are alike", "embeddings collapsed: all embeddings are alike"),
+        ("nan", "Traceback\nFloatingPointError: the loss is nan", "training diverged: the loss is nan"),
+        ("collapsed", "trainers.health.CollapsedError: all alike", "embeddings collapsed: all alike"),
         ("user", "tau is 7; it must be below 1", "refused: tau is 7; it must be below 1"),
         ("error", "Traceback\nKeyError: 'a'", "error: KeyError: 'a'"),
     ],
-)  # fmt: skip
+)
 def test_each_cause_is_told_in_words(cause: str, message: str, told: str) -> None:
     assert Event("key0", None, cause, message).told == told
 
