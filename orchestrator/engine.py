@@ -74,8 +74,8 @@ def run(
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
     with Signals() as signals, _scratch_in(scratch) as folder, connected(slots) as own_ray:
         signals.listen()
+        gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()
-        gpus = float(resources().get("GPU", 0) >= 1) if gpus_per_cell is None else gpus_per_cell
         crew = Slots(board, make_work, slots, gpus, folder, on_notice)
         judge = scheduler or (racing_scheduler(board, contest) if contest else None)
         desk = growth.desk() if growth else None
@@ -93,6 +93,14 @@ def run(
             return engine.work()
         finally:
             engine.leave(wait=not own_ray)
+
+
+def _gpus(asked: float | None, own_ray: bool) -> float:
+    """GPUs of each cell; UserError where this machine is all there is and lacks them (to a cluster they may come)."""
+    there_are = resources().get("GPU", 0)
+    if own_ray and asked and asked > there_are:
+        raise UserError(f"gpus_per_cell is {asked:g}; this machine has {there_are:g} GPUs, and no cluster was started")
+    return float(there_are >= 1) if asked is None else asked
 
 
 @contextmanager
@@ -271,7 +279,7 @@ class _Engine:
             self.warned_at = now
         elif now - self.warned_at > self.patience_s:
             self.warned_at = now
-            need = describe({"CPU": 1, "GPU": self.crew.gpus_per_cell})
+            need = str(self.crew.need)
             have, free = describe(resources()), describe(resources(free=True))
             why = f"; a slot died of {snapshot.trouble}" if snapshot.trouble else ""
             self.watch.on_notice(
