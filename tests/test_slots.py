@@ -3,7 +3,7 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,23 @@ import ray
 from orchestrator.board import Cell, Event, Snapshot
 from orchestrator.board_actor import start_board
 from orchestrator.slots import Slots
-from tests.local_ray import started
-from tests.noted_work import RAISED, make_work, notes, until
+from orchestrator.worker import Work
+from tests import noted_work
+from tests.local_ray import PATIENCE_S, started
+from tests.noted_work import RAISED, note, notes, until
+
+
+def make_work() -> Work:
+    """As `noted_work`; a cell may kill the process that works on it."""
+    work = noted_work.make_work()
+
+    def or_die(payload: dict[str, Any], report: Callable[[int, int, str], None], stopped: Callable[[], bool]) -> Any:
+        if payload.get("kills_its_slot"):
+            note(Path(payload["log"]), payload["key"], "begun")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(payload, report, stopped)
+
+    return or_die
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +61,7 @@ class Yard:
 
     def events(self, *cells: Cell) -> dict[str, Event]:
         """How these cells ended, once all have; each ended once."""
-        until(lambda: self.snapshot().settled)
+        until(lambda: self.snapshot().settled, PATIENCE_S)
         keys = {cell.key for cell in cells}
         told = [event for event in ray.get(self.board.poll.remote(0))[1] if event.key in keys]
         assert Counter(event.key for event in told) == Counter(keys)
@@ -61,7 +76,7 @@ def yard(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     crew = Slots(board, make_work, 2, 0.0, folder, print)
     crew.tend()
     yard = Yard(board, folder / "log")
-    until(lambda: len(yard.snapshot().slots) == 2)
+    until(lambda: len(yard.snapshot().slots) == 2, PATIENCE_S)
     yield yard
     crew.closing = True
     ray.get(board.close.remote())
@@ -134,3 +149,15 @@ def test_cells_of_a_worker_killed_on_the_way_are_counted_exactly_once(yard: Yard
     os.kill(dict(notes(yard.log, "begun"))[cells[0].key], signal.SIGKILL)
     assert all(event.summary for event in yard.events(*cells).values())
     assert Counter(key for key, _ in notes(yard.log, "begun"))[cells[0].key] == 2
+
+
+@pytest.mark.slow
+def test_a_cell_that_kills_its_slot_each_time_is_given_up_and_named_and_all_others_are_done(yard: Yard) -> None:
+    killer, *others = yard.cell(kills_its_slot=True), *[yard.cell(seconds=0.1) for _ in range(4)]
+    yard.put(killer, *others)
+    ended = yard.events(killer, *others)
+    failed = ended.pop(killer.key)
+    assert (failed.cause, failed.tries) == ("process", 4)
+    assert failed.told.startswith("its process died 4 times: slot ")
+    assert len([key for key, _ in notes(yard.log, "begun") if key == killer.key]) == 4
+    assert all(event.summary for event in ended.values())
