@@ -24,6 +24,8 @@ from trainers.result import Result
 
 KEY = re.compile(r"[0-9a-f]{64}")
 
+ENDINGS = (".json", ".details.json.gz")
+
 Loaded = TypeVar("Loaded")
 
 
@@ -69,30 +71,34 @@ class Ledger:
 
     def glance(self, key: str) -> records.Glance | None:
         """What a driver asks of a result, None as for `read`. It is read once for as long as its files stay the same,
-        and remembered: less than 1 kB a result."""
-        now = self._load(key, records.stamp)
-        if now is None:
-            return None
-        if key not in self._glances or self._glances[key][0] != now:
-            found = self._load(key, records.glance)
-            if found is None:
-                return None
-            self._glances[key] = now, found
-        return self._glances[key][1]
+        and remembered: about 2 kB a result."""
+        stamp = self._load(key, records.stamp)
+        return self._seen(key, stamp) if stamp else None
 
     def has(self, key: str) -> bool:
         """Whether the cell is done and its record sound."""
         return self.glance(key) is not None
 
     def glances(self, keys: Iterable[str]) -> dict[str, records.Glance]:
-        """Of those of `keys` that are done; of the others no more is looked for than their names in the folders."""
-        there = self.stored()
-        seen = ((key, self.glance(key)) for key in keys if key in there)
+        """Glances at those of `keys` that are done; whether files are there and the same is read from their folders."""
+        asked = list(keys)
+        found = self._files_in({key[:2] for key in asked})
+        stamps = ((key, found[key]) for key in asked if key in found)
+        seen = ((key, self._seen(key, records.stamp_of(*files))) for key, files in stamps)
         return {key: glance for key, glance in seen if glance}
 
     def done(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that need no training."""
         return set(self.glances(keys))
+
+    def _seen(self, key: str, stamp: records.Stamp) -> records.Glance | None:
+        """The glance at files with this stamp: that which is remembered, or a new one."""
+        if key not in self._glances or self._glances[key][0] != stamp:
+            found = self._load(key, records.glance)
+            if found is None:
+                return None
+            self._glances[key] = stamp, found
+        return self._glances[key][1]
 
     def __iter__(self) -> Iterator[Result]:
         """Every light record, in the order of the keys; what no longer loads is passed by."""
@@ -105,15 +111,27 @@ class Ledger:
 
     def stored(self) -> dict[str, Stored]:
         """What lies here, by key; no file is read."""
-        found: dict[str, Stored] = {}
-        for folder in self.store.glob("cells/??"):
-            for file in os.scandir(folder):
-                key, _, kind = file.name.partition(".")
-                if KEY.fullmatch(key) and kind in ("json", "details.json.gz"):
-                    status, so_far = file.stat(), found.get(key, Stored(0, 0))
-                    latest = max(so_far.written_ns, status.st_mtime_ns)
-                    found[key] = Stored(so_far.bytes + status.st_size, latest)
-        return found
+        found = self._files_in(folder.name for folder in self.store.glob("cells/??"))
+        return {
+            key: Stored(record.st_size + (details.st_size if details else 0), record.st_mtime_ns)
+            for key, (record, details) in found.items()
+        }
+
+    def _files_in(self, folders: Iterable[str]) -> dict[str, tuple[os.stat_result, os.stat_result | None]]:
+        """The records in folders of `cells`, by key, each with its details."""
+        found: dict[str, os.stat_result] = {}
+        for folder in folders:
+            path = self.store / "cells" / folder
+            try:
+                with os.scandir(path) as files:
+                    statuses = ((file.name, records.status(file)) for file in files if file.name.endswith(ENDINGS))
+                    found |= {name: status for name, status in statuses if status}
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise UserError(f"cannot read {path}: {error.strerror}") from error
+        keys = (name.removesuffix(".json") for name in found)
+        return {key: (found[f"{key}.json"], found.get(f"{key}.details.json.gz")) for key in keys if KEY.fullmatch(key)}
 
     def set_aside(self, keys: Iterable[str]) -> int:
         """Move these results out of the way, to `<store>/set_aside/<time>`, and drop what was trained half-way.

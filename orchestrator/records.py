@@ -115,13 +115,24 @@ def glance(path: Path) -> Glance:
         raise DamagedError(f"this version cannot load it: {error}") from error
 
 
+def status(file: Path | os.DirEntry[str]) -> os.stat_result | None:
+    """Of a file; None where it is not there, or not any more."""
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        return None
+
+
 def stamp(path: Path) -> Stamp | None:
     """Of the record at `path` and its details as they are now; None where there is no record."""
-    record = _status(path)
-    if record is None:
-        return None
-    details = _status(details_path(path))
-    return _numbers(record) + (_numbers(details) if details else ())
+    record = status(path)
+    return stamp_of(record, status(details_path(path))) if record else None
+
+
+def stamp_of(record: os.stat_result, details: os.stat_result | None) -> Stamp:
+    """Of a record and its details (None: they are missing). Nobody can set back the last of each file's times."""
+    both = (record, details) if details else (record,)
+    return tuple(n for file in both for n in (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
 
 
 def set_aside(path: Path, why: str) -> None:
@@ -157,20 +168,8 @@ def _details(path: Path, checksum: str) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int | None:
-    status = _status(path)
-    return status.st_size if status else None
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-
-
-def _numbers(status: os.stat_result) -> Stamp:
-    """Nobody can set back the last one."""
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    found = status(path)
+    return found.st_size if found else None
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

@@ -67,7 +67,10 @@ def timed(spec: CellSpec, seen: Glance) -> Timing:
 
 
 def rehearsed(spec: CellSpec, step_s: float, scoring_s: float, share: float) -> Timing:
-    """The timing of a cell by its rehearsal: a step took `step_s`, scoring this share of its clips `scoring_s`."""
+    """The timing of a cell by its rehearsal: a step took `step_s`, and scoring this `share` of its clips `scoring_s`.
+
+    A step that is not the first, for that one warms up. What validations take is left out.
+    """
     return Timing(spec, heard_s(spec), step_s * spec.training.steps, scoring_s / share)
 
 

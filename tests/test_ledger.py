@@ -75,6 +75,37 @@ def test_a_record_is_glanced_at_once_for_as_long_as_its_files_stay(tmp_path: Pat
     assert not ledger.has(key)
 
 
+def test_many_glances_at_once_are_those_at_each(tmp_path: Path) -> None:
+    ledger, cells = Ledger(tmp_path), [made(seed) for seed in range(5)]
+    keys = [cell.spec.key() for cell in cells]
+    assert ledger.glances(keys) == {}
+    for cell in cells[:4]:
+        ledger.write(cell)
+    next(tmp_path.glob(f"cells/*/{keys[3]}.details.json.gz")).unlink()
+    with pytest.warns(UserWarning, match="is missing or torn"):
+        seen = ledger.glances(keys)
+    assert seen == {key: ledger.glance(key) for key in keys[:3]}
+    assert all(ledger.glance(key) is seen[key] for key in keys[:3])
+    assert all(ledger.glances(keys)[key] is seen[key] for key in keys[:3])
+    record_of(tmp_path, cells[1]).unlink()
+    assert set(ledger.glances(keys)) == {keys[0], keys[2]}
+
+
+def test_what_is_stored_is_told_with_its_bytes_and_when_it_was_written(tmp_path: Path) -> None:
+    ledger, cells = Ledger(tmp_path), [made(seed) for seed in range(2)]
+    assert ledger.stored() == {}
+    for number, cell in enumerate(cells):
+        ledger.write(cell)
+        os.utime(record_of(tmp_path, cell), ns=(0, 1000 + number))
+    (tmp_path / "cells" / "00").mkdir(exist_ok=True)
+    (tmp_path / "cells" / "00" / f"{cells[0].spec.key()}.differs.json").touch()
+    files = [[record_of(tmp_path, cell), *tmp_path.glob(f"cells/*/{cell.spec.key()}.details*")] for cell in cells]
+    assert {key: (one.bytes, one.written_ns) for key, one in ledger.stored().items()} == {
+        cell.spec.key(): (sum(file.stat().st_size for file in files[number]), 1000 + number)
+        for number, cell in enumerate(cells)
+    }
+
+
 def test_a_record_that_another_takes_the_place_of_is_glanced_at_anew(tmp_path: Path) -> None:
     ledger, key = Ledger(tmp_path), made().spec.key()
     ledger.write(made())
