@@ -60,9 +60,12 @@ def longest_s(prepared: Prepared, languages: Collection[str]) -> dict[str, float
 
 
 def revision() -> str:
-    """The commit of this code, with "-dirty" where files were changed since; "" where git does not know."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    """The commit of this code, with "-dirty" where files were changed since; "" where git does not know, or knows
+    only a folder that this code was installed into."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -34,8 +34,8 @@ class Claim:
 
     `difference`, `low` to `high` (95 %), `detectable`: shares of 1. `p_folds`, `p_speakers`: after Holm. `blocks`: J.
     `units`: speakers whose clips the two do not get right alike. `detectable`: about the least difference that both
-    tests would have shown with this spread; infinite where so few speakers, or so many tests, can show none.
-    `positive`: the languages on which the configuration is ahead.
+    tests would have shown with this spread; infinite where so few speakers, so many tests or so wide a spread can show
+    none. `positive`: the languages on which the configuration is ahead.
     """
 
     configuration: str
@@ -148,7 +148,7 @@ def _claims(
     units = np.count_nonzero(np.abs(gap.of_speakers) > ROUNDING, axis=1)
     widths = np.maximum(half_width(test.sd, blocks, gap.folds, needed), flip_width(gap.of_speakers, needed))
     for number, name in enumerate(gap.names):
-        can_be_shown = smallest_flip_p(int(units[number])) < needed
+        can_be_shown = smallest_flip_p(int(units[number])) < needed and widths[number] <= 1
         yield Claim(
             configuration=name,
             reference=reference,
@@ -198,7 +198,7 @@ def _p(claim: Claim) -> str:
 
 def _limit(claim: Claim) -> str:
     if np.isinf(claim.detectable):
-        return f"nothing could be shown with {claim.units} speakers that differ"
+        return f"nothing could be shown with this spread and {claim.units} speakers that differ"
     return f"below about {points(claim.detectable)} points nothing could be shown"
 
 

@@ -116,9 +116,15 @@ def _notes(found: Differences) -> Iterator[str]:
         f"flips over them could not go below p = {_exact(smallest_flip_p(blocks))}, so nothing is claimed with them"
     )
     yield f"speakers: sign flips of {_speakers(found)}"
-    yield "least shown: about the least difference that would have been shown with this spread; none: too few speakers"
+    yield (
+        "least shown: about the least difference that would have been shown with this spread; none: too few speakers, "
+        "or too wide a spread"
+    )
     yield "F1: descriptive, its interval from resampling speakers"
     yield "both tests take the speech that was trained on as given; trained on other speech a difference may be another"
+    for language, one in found.heard.items():
+        if not one.clips.sum(1).all():
+            yield f"{language}: folds lack classes, and for that alone contribute unlike amounts: the interval is wide"
     ragged = [language for language, one in found.heard.items() if one.folds != first.folds]
     if ragged:
         yield "no test of the mean over languages, because they do not have the same folds"

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
-from math import isnan
 
 from orchestrator.compare import Comparison
 from orchestrator.means import MEASURES, Scored
@@ -22,18 +21,17 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
     writer.writerow(HEADINGS)
     for comparison in comparisons:
         for name, cells in comparison.cells.items():
-            writer.writerows([comparison.sweep, name, *row] for row in _rows(comparison, cells))
+            writer.writerows((comparison.sweep, name, *row) for row in _rows(comparison, cells))
     return told.getvalue()
 
 
-def _rows(comparison: Comparison, cells: Mapping[Place, Tally]) -> Iterator[list[object]]:
+def _rows(comparison: Comparison, cells: Mapping[Place, Tally]) -> Iterator[tuple[object, ...]]:
     for (target, fold, seed), cell in cells.items():
         for language, score in _scores(comparison, target, cell):
-            where = [target or "", language, fold, seed]
-            for measure in MEASURES:
-                value = getattr(score, measure)
-                yield [*where, measure, "" if isnan(value) else repr(value)]
-            yield [*where, "n", score.n]
+            where = (target or "", language, fold, seed)
+            for measure, value in zip(MEASURES, (score.uar, score.macro_f1, score.accuracy), strict=True):
+                yield *where, measure, value if value == value else ""
+            yield *where, "n", score.n
 
 
 def _scores(comparison: Comparison, target: str | None, cell: Tally) -> Iterator[tuple[str, Scored]]:

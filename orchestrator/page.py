@@ -16,6 +16,7 @@ table { border-collapse: collapse; margin: 1rem 0; }
 caption { text-align: left; font-weight: bold; padding: .5rem 0; }
 th, td { padding: .15rem .6rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th[scope=row], th[scope=rowgroup] { text-align: left; font-weight: normal; }
+thead th:first-child { text-align: left; }
 thead, tbody { border-bottom: 1px solid; }
 """
 

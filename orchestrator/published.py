@@ -87,7 +87,7 @@ def _rows(paper: Paper, asked: Asked, comparison: Comparison) -> Iterator[tuple[
         for language in (*asked.languages, *asked.held_out):
             corpus = _corpus(asked, language)
             theirs = paper.figures.get((one.method, corpus))
-            if theirs and not _is_short_copy(asked, language):
+            if theirs and not _is_short_copy(asked, language) and not _is_trained_on(asked, corpus):
                 ours = _ours(one, comparison, language)
                 told = zip(reversed(MEASURES), theirs, strict=True)
                 cells = [word for name, figure in told for word in (_percent(figure), _our(ours, name))]
@@ -97,6 +97,11 @@ def _rows(paper: Paper, asked: Asked, comparison: Comparison) -> Iterator[tuple[
 def _corpus(asked: Asked, language: str) -> str:
     """The corpus that a name of the table tests; held-out ones are called by their own."""
     return asked.conditions.get(f"tested on, {language}", language).removesuffix("_emobox")
+
+
+def _is_trained_on(asked: Asked, corpus: str) -> bool:
+    """The papers' tables are of corpora whose labels are not trained on."""
+    return corpus in [name.removesuffix("_emobox") for name in asked.conditions.get("trained on", "").split(", ")]
 
 
 def _is_short_copy(asked: Asked, language: str) -> bool:
@@ -130,6 +135,9 @@ def _notes(paper: Paper, asked: Asked, comparison: Comparison) -> Iterator[str]:
     for language in asked.languages:
         if _is_short_copy(asked, language):
             yield f"{language}: EMO-DB (2 s copy) is not the paper's EMO-DB, so its figures do not stand beside ours"
+    for language in asked.languages:
+        if _is_trained_on(asked, _corpus(asked, language)):
+            yield f"{language}: trained on its labels here, so the paper's figures do not stand beside ours"
     for name, theirs in paper.conditions.items():
         if asked.conditions.get(name) != theirs:
             yield f"{name}: the paper {theirs}; here {asked.conditions.get(name, 'not known')}"

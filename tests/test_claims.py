@@ -101,7 +101,7 @@ def test_few_speakers_can_show_nothing_and_that_is_said() -> None:
     assert claim.p_folds < 0.05
     assert claim.p_speakers == pytest.approx(2 / 2**5)
     assert (claim.is_shown, claim.detectable) == (False, float("inf"))
-    assert "nothing could be shown with 5 speakers that differ" in sentence(claim)
+    assert "nothing could be shown with this spread and 5 speakers that differ" in sentence(claim)
 
 
 def test_where_folds_differ_between_languages_there_is_no_test_of_the_mean() -> None:
