@@ -99,7 +99,7 @@ def _gain(found: Floats, before: Floats) -> tuple[str, ...]:
     if np.isnan(before).all() or np.isnan(found).all():
         return ()
     whole, *parts = gains(found, before)
-    within = share((parts[0] + parts[1]) / whole, 0) if whole >= LEAST_GAIN else "–"
+    within = share((parts[0] + parts[1]) / whole, 0).replace("-", "−") if whole >= LEAST_GAIN else "–"
     return (*(points(part, signed=True) for part in (whole, *parts)), within)
 
 
