@@ -22,7 +22,7 @@ def spread(embeddings: Tensor) -> float:
 
 
 def rankme(embeddings: Tensor) -> float:
-    """RankMe (Garrido et al. 2023, eq. 1): e to the entropy of the singular values as shares of their sum.
+    """RankMe (Garrido et al. 2023): e to the entropy of the singular values as shares of their sum.
 
     `embeddings` (n, d), not centred, as in the paper. From 1 (all on one line) to min(n, d); NaN where all are 0.
     """
