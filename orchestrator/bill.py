@@ -6,7 +6,7 @@ from orchestrator.disk import Disk
 from trainers.errors import require
 
 HOW = {
-    "same": "by {} of the same cells with other values or folds",
+    "same": "by {} like these, of other values or folds",
     "alike": "by {} with as much work in a step",
     "akin": "by {} of the same methods and encoders, in proportion to the speech that they heard",
     "rehearsed": "by {} that were rehearsed",

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -15,8 +16,10 @@ import search_spaces
 from orchestrator import arguments, ground
 from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
+from orchestrator.asked import write
 from orchestrator.bill import after, told
 from orchestrator.budget import Budget
+from orchestrator.cluster import connected
 from orchestrator.costs import Crew, Estimate, estimate
 from orchestrator.display import preparing, screen
 from orchestrator.ground import Ground, Places
@@ -147,9 +150,10 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, e
     asked, mirror = asking.asked, tracker(answer)
     crew = expected.crew
     spent = Budget(asked.budget_gpu_hours, crew.units_per_cell, crew.unit)
-    with answer.ledger.lock(asked.name):
+    with answer.ledger.lock(asked.name), _kept_for_repeats(asked):
         if asked.fresh:
             _set_aside(out, answer, mirror)
+        write(answer.ledger.store, answer.record())
         means = Means(
             asked.slots,
             asked.gpus_per_cell,
@@ -181,6 +185,11 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, e
         tell(answer, comparison, mirror)
     out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
     return 1 if outcome.failed else 0
+
+
+def _kept_for_repeats(asked: argparse.Namespace) -> AbstractContextManager[object]:
+    """Where partitions are repeated there is run after run, and one Ray for them all."""
+    return nullcontext() if asked.until_ci is None else connected(asked.slots)
 
 
 def _set_aside(out: Console, answer: Answer, mirror: Tracker) -> None:

@@ -1,5 +1,7 @@
 """A race on the board: whom the scheduler drops, the same after restarts and in any order of results."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from orchestrator import engine
 from orchestrator.board import BoardState, Cell, Standings
 from orchestrator.contest import Contest
+from orchestrator.ledger import Ledger
 from orchestrator.objective import mean_language, mean_of_blocks, worst_language
 from orchestrator.racing import Race
 from tests.noted_work import make_work, notes
@@ -160,3 +163,21 @@ def test_on_a_real_ray_beaten_configurations_get_no_more_cells_and_a_second_run_
     again = run()
     assert again.done == 0
     assert again.dropped.keys() == outcome.dropped.keys()
+
+
+@pytest.mark.slow
+def test_a_race_on_the_demo_trains_fewer_cells_than_the_grid_and_names_the_same_winner(tmp_path: Path) -> None:
+    asked = ["joint", "--samples", "11", "--steps", "30", "--languages", "demo-arda", "--store", str(tmp_path)]
+    asked += ["--set", "tau_horizon=paper", "epoch_steps=15", "--slots", "2"]
+
+    def winner(*more: str) -> str:
+        command = [sys.executable, "-m", "orchestrator.sweep", *asked, *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+        return next(line for line in done.stdout.splitlines() if "chosen by validation" in line).partition(";")[0]
+
+    def trained() -> int:
+        return sum(result.spec.method == "byol" for result in Ledger(tmp_path))
+
+    raced_winner, raced = winner(), trained()
+    assert winner("--no-race") == raced_winner
+    assert raced < trained() == 60

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def stable_seed(*what: int | str) -> int:
@@ -16,8 +19,10 @@ def stable_seed(*what: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def generator(seed: int, *what: int | str) -> torch.Generator:
+def generator(seed: int, *what: int | str) -> "torch.Generator":
     """torch's random stream on the CPU for (seed, step or epoch, purpose); draws are moved to where they are used."""
+    import torch  # not above: the comparison of results reads corpora's names, and needs no torch
+
     return torch.Generator().manual_seed(stable_seed(seed, *what))
 
 
