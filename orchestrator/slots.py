@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from orchestrator.cluster import RAY_THREAD, list_nodes
+from orchestrator.cluster import RAY_THREAD, list_nodes, resources
 from orchestrator.messages import Demand
 from orchestrator.packing import Need, Team, need_of, new_teams
 from orchestrator.worker import Work, work_off
@@ -191,6 +191,9 @@ def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
         "placement_strategy": "STRICT_PACK" if len(set(team.nodes)) == 1 else "PACK",
         "label_selector": [{"ray.io/node-id": node} for node in team.nodes],
     }
+    kept_where: dict[str, Any] = {"name": name, "storage_path": str(slots.scratch)}
+    if not team.gpus and resources().get("GPU", 0):  # Ray leaves all GPUs in sight of those who ask for none
+        kept_where["worker_runtime_env"] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
     return LightTrainer(
         work_off,
         train_loop_config={
@@ -203,10 +206,7 @@ def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
         torch_config=TorchConfig(backend=backend(team)),
         scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
-            name=name,
-            storage_path=str(slots.scratch),
-            failure_config=FailureConfig(max_failures=-1),
-            callbacks=_callbacks(slots.board, kept),
+            **kept_where, failure_config=FailureConfig(max_failures=-1), callbacks=_callbacks(slots.board, kept)
         ),
     )
 

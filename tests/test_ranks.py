@@ -16,7 +16,17 @@ from torch import Tensor, nn
 from trainers.errors import UserError
 from trainers.losses import byol_regression, cross_entropy, info_nce, nt_xent, pairwise_nt_xent, sup_con
 from trainers.margin_losses import cosface, cosine_pairs
-from trainers.ranks import average_gradients, embedded, gathered, share, together, world
+from trainers.ranks import (
+    average_gradients,
+    embedded,
+    from_first,
+    gathered,
+    is_lost_peer,
+    leads,
+    share,
+    together,
+    world,
+)
 
 LABELS = torch.arange(4).repeat_interleave(4)
 CORPORA = torch.tensor([0, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0])
@@ -111,17 +121,22 @@ def dropped() -> tuple[Tensor, Tensor]:
     return embedded(nn.Dropout(0.5), torch.ones(2, 64)), nn.Dropout(0.5)(torch.ones(64))
 
 
-def rank_of_two(rank: int, folder: str) -> None:
+def join_two(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+
+
+def rank_of_two(rank: int, folder: str) -> None:
+    join_two(rank, folder)
     found: dict[str, Any] = {"alone": (world(), share(torch.arange(4)), gathered(torch.ones(1)))}
     with together():
         found["world"] = world()
         found |= {case: first_step(case) for case in CASES}
         found |= {"share": share(torch.arange(8)), "back": gathered(share(torch.arange(8)))}
         found["flags"] = gathered(torch.tensor([rank == 0]))
+        found["first"] = (leads(), from_first(lambda: {"from": rank}), from_first(lambda: rank == 1))
         found |= {"some": gradients_of_some(), "refusal": refusal(), "dropped": dropped()}
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
@@ -164,6 +179,67 @@ def test_shares_are_contiguous_and_gathering_puts_them_back(two_ranks: list[dict
 
 
 @pytest.mark.slow
+def test_what_comes_from_the_first_rank_is_the_same_on_every_rank_and_only_the_first_leads(
+    two_ranks: list[dict[str, Any]],
+) -> None:
+    assert [found["first"] for found in two_ranks] == [(True, {"from": 0}, False), (False, {"from": 0}, False)]
+
+
+def backward(_: int) -> None:
+    part = torch.ones(2, requires_grad=True)
+    whole = gathered(part)
+    leave_one_out()
+    whole.sum().backward()
+
+
+def exchange(_: int) -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    leave_one_out()
+    average_gradients([parameter])
+
+
+def ask(rank: int) -> None:
+    leave_one_out()
+    from_first(lambda: rank)
+
+
+def own_fault(rank: int) -> None:
+    gathered(torch.ones(2))
+    if rank == 0:
+        raise RuntimeError("shapes do not fit")
+
+
+def leave_one_out() -> None:
+    if world()[0] == 1:
+        os._exit(0)
+
+
+WAYS: dict[str, Callable[[int], None]] = {
+    "backward": backward,
+    "exchange": exchange,
+    "ask": ask,
+    "own fault": own_fault,
+}
+
+
+def rank_that_may_be_left(rank: int, folder: str, way: str) -> None:
+    join_two(rank, folder)
+    with together():
+        try:
+            WAYS[way](rank)
+        except Exception as error:
+            (Path(folder) / f"{rank}.txt").write_text(str(is_lost_peer(error)))
+    os._exit(0)  # gloo's own threads may abort a process that ends without its peer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_because_the_other_rank_is_gone_is_told_from_a_ranks_own(way: str, tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(rank_that_may_be_left, (str(tmp_path), way), nprocs=2)
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.txt")} == {"0.txt": str(way != "own fault")}
+
+
+@pytest.mark.slow
 def test_a_gradient_that_only_one_rank_has_is_halved_and_one_that_none_has_stays_absent(
     two_ranks: list[dict[str, Any]],
 ) -> None:
@@ -187,3 +263,5 @@ def test_without_torch_distributed_training_together_is_training_alone() -> None
         batch = torch.arange(3)
         assert world() == (0, 1)
         assert share(batch) is gathered(batch) is embedded(lambda own: own, batch) is batch
+        assert leads()
+        assert from_first(lambda: batch) is batch

@@ -1,9 +1,11 @@
 """Slots that share GPUs, on a real local Ray that counts two of them: who gets which, and who is alone on one."""
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +37,38 @@ def make_work() -> Work:
             until(lambda: (folder / payload["waits_for"]).exists(), PATIENCE_S)
         time.sleep(0.05)
         note(folder / "log", key, f"ended on {gpu}")
-        return {"valid_uar": 0.5, "gpu": gpu, "devices": [str(one) for one in CUDATorchDeviceManager().get_devices()]}
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = [str(one) for one in CUDATorchDeviceManager().get_devices()]
+        return {"valid_uar": 0.5, "gpu": gpu, "seen": seen, "devices": devices}
 
     return work
 
 
-@pytest.fixture
-def board(tmp_path: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def two_gpus() -> Iterator[None]:
     with started(cpus=4, gpus=2):
-        board = start_board()
-        crew = Slots(board, make_work, None, 0.5, tmp_path / "ray", print)
-        crew.tend()
-        ray.get(board.put.remote([], {}))
-        until(lambda: len(ray.get(board.poll.remote(0))[2].slots) == 4, PATIENCE_S)
+        yield
+
+
+@contextmanager
+def manned(folder: Path, limit: int | None, gpus_per_cell: float, slots: int) -> Iterator[Any]:
+    """A board with as many living slots."""
+    board = start_board()
+    crew = Slots(board, make_work, limit, gpus_per_cell, folder / "ray", print)
+    crew.tend()
+    ray.get(board.put.remote([], {}))
+    until(lambda: len(ray.get(board.poll.remote(0))[2].slots) == slots, PATIENCE_S)
+    yield board
+    crew.closing = True
+    ray.get(board.close.remote())
+    crew.join(20.0)
+    ray.kill(board)
+
+
+@pytest.fixture
+def board(two_gpus: None, tmp_path: Path) -> Iterator[Any]:  # noqa: ARG001
+    with manned(tmp_path, None, 0.5, 4) as board:
         yield board
-        crew.closing = True
-        ray.get(board.close.remote())
-        crew.join(20.0)
 
 
 def history(log: Path) -> list[tuple[str, str, str]]:
@@ -84,3 +101,13 @@ def test_two_slots_share_each_gpu_and_a_cell_out_of_memory_runs_again_alone_on_o
     before = Counter(key for key, _ in there[:again] if key != "large")
     assert set(before.values()) <= {2}  # what began there had ended
     assert there[again + 1] == ("large", "ended")
+
+
+@pytest.mark.slow
+def test_slots_without_gpus_see_none_where_there_are_some(two_gpus: None, tmp_path: Path) -> None:  # noqa: ARG001
+    with manned(tmp_path, 1, 0.0, 1) as board:
+        cell = Cell("cell", 0, 0, None, {"key": "cell", "folder": str(tmp_path)})
+        ray.get(board.put.remote([cell], {}))
+        until(lambda: ray.get(board.poll.remote(0))[2].settled, PATIENCE_S)
+        (event,) = ray.get(board.poll.remote(0))[1]
+    assert (event.summary["gpu"], event.summary["seen"]) == ("", "")
