@@ -138,8 +138,9 @@ def test_looks_stay_within_their_share_of_a_training(
     assert FEWEST_CLIPS <= clips <= MOST_CLIPS
     assert every % epoch_steps == 0
     looks = len({0, steps, *range(0, steps + 1, every)})
-    floor = 2 * FEWEST_CLIPS * corpora
-    assert looks * clips * corpora <= max(SHARE * 3 * batch_size * steps + clips * corpora, floor)
+    heard = clips * (looks * corpora + 1)  # and validation clips at the end
+    fewest = FEWEST_CLIPS * (2 * corpora + 1)
+    assert heard <= max(SHARE * 3 * batch_size * steps, fewest)
 
 
 def test_a_published_training_is_looked_at_with_256_clips_at_every_validation() -> None:

@@ -30,11 +30,11 @@ from trainers.split import Split, joined
 MOST_CLIPS, FEWEST_CLIPS = 256, 32
 """Clips of each corpus in a look, by how long the training is."""
 
-SHARE = 0.03
+SHARE = 1 / 32
 """Of a training's work, counted in clips through the encoder, of which a step's cost three each: forward and back."""
 
-LOOKS = 4
-"""So many looks come before more clips."""
+LOOKS = 6
+"""So many looks come before more clips, the last one's validation clips counted as one."""
 
 
 class Heard(Protocol):
@@ -184,10 +184,10 @@ def _clips_and_every(numbers: Tensor, speech: Speech, training: Training, most: 
 def frequency(training: Training, corpora: int) -> tuple[int, int]:
     """Clips of each corpus in a look, and steps between two looks (a multiple of `epoch_steps`), which keep all looks
     within SHARE of the training. One of few steps has looks of 32 clips at its beginning and its end alone."""
-    affordable = SHARE * 3 * training.batch_size * training.steps / corpora
+    affordable = SHARE * 3 * training.batch_size * training.steps
     validations = -(-training.steps // training.epoch_steps)
-    clips = min(MOST_CLIPS, max(FEWEST_CLIPS, int(affordable / min(validations + 1, LOOKS))))
-    looks = max(2, int(affordable / clips))
+    clips = min(MOST_CLIPS, max(FEWEST_CLIPS, int(affordable / corpora / min(validations + 2, LOOKS))))
+    looks = max(2, int((affordable - clips) / (clips * corpora)))
     return clips, training.epoch_steps * -(-validations // (looks - 1))
 
 
