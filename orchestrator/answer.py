@@ -168,4 +168,5 @@ def tell(answer: Answer, comparison: Comparison, mirror: Tracker) -> None:
         found = [answer.ledger.light(cell.key) for cell in answer.plan.of(configuration.number)]
         mirror.aggregate(row)
         mirror.open_tests(row, [result for result in found if result is not None])
+        mirror.diagnose(configuration.name, comparison.diagnoses.get(configuration.name, ""))
     mirror.artifact("comparison.md", as_markdown(comparison))

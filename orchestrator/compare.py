@@ -55,6 +55,7 @@ class Comparison:
     verdict: Verdict | None
     notes: tuple[str, ...]
     sections: tuple[Section, ...] = ()
+    diagnoses: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     reference: str = ""
     shared_speakers: frozenset[str] = frozenset()

@@ -113,10 +113,14 @@ def diagnoses(
     return {name: own for name, own in told.items() if own}
 
 
-def section(told: Mapping[str, Sequence[Finding]]) -> Section:
-    """A line for each configuration in which something was found; below it what that is, and what to try next."""
+def section(told: Mapping[str, Sequence[Finding]], detailed: Collection[str] | None = None) -> Section:
+    """A line for each configuration in which something was found; below it what that is, and what to try next, for
+    the `detailed` ones (None: all)."""
     rows = [(name, _short(own)) for name, own in told.items()]
-    notes = [f"{name}: {line}" for name, own in told.items() for line in lines(own)]
+    shown = [(name, own) for name, own in told.items() if detailed is None or name in detailed]
+    notes = [f"{name}: {line}" for name, own in shown for line in lines(own)]
+    if len(shown) < len(told):
+        notes.append("the numbers are those of the chosen one, the reference and the sweep; others have tags in MLflow")
     fired = {each.rule for own in told.values() for each in own}
     notes += [f"why {rule}: {source}" for rule, source in RULES.items() if rule in fired]
     if any(not each.certain for own in told.values() for each in own):

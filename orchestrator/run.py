@@ -106,7 +106,7 @@ class Mirror:
             self.canaries[event.key] = event
         if event.summary is None and not event.because:  # what fails with it is in the table
             name = self.answer.names.get(event.key, event.key)
-            self.display.say(f"failed: {name} ({event.cause}): {event.reason}")
+            self.display.say(f"failed: {name}: {event.told}")
         elif event.summary is not None and self.answer.configuration_of(event.key):
             self._submit(self._send, event.key)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 
+from orchestrator import diagnosis
 from orchestrator.asked import Asked
 from orchestrator.compare import Comparison, compare
 from orchestrator.ledger import Ledger
@@ -17,6 +18,10 @@ SHOWN: Mapping[str, tuple[str, str]] = {
     "distance": ("distance", "correlations"),
 }
 """Each of `search_spaces.SHOWS`: its file here and its function there, which is loaded when it is asked for."""
+
+
+MANY = 4
+"""Of more configurations only the chosen one's and the reference's failures are told with their numbers."""
 
 
 def show(name: str) -> Show:
@@ -45,4 +50,16 @@ def answered(ledger: Ledger, asked: Asked) -> Comparison:
     )
     findings = Findings(ledger, asked.configurations, asked.languages, asked.selector, asked.reference)
     further = tuple(section for name in asked.shows for section in show(name)(findings))
-    return replace(comparison, sections=comparison.sections + further)
+    told = diagnosis.diagnoses(
+        findings,
+        listed=comparison.listed,
+        held_out=asked.held_out,
+        floors=asked.floors,
+        claims=comparison.claims,
+        verdict=comparison.verdict,
+        failed=asked.failed,
+    )
+    chosen = comparison.verdict.winner.name if comparison.verdict else ""
+    detailed = {chosen, comparison.reference, diagnosis.SWEEP} if len(told) > MANY else None
+    sections = (*comparison.sections, *further, diagnosis.section(told, detailed))
+    return replace(comparison, sections=sections, diagnoses=diagnosis.tags(told))

@@ -178,7 +178,7 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, e
             why = outcome.stopped or "interrupted"
             out.print(f"{why}; what is finished is kept, and the same command goes on from there", markup=False)
             return STOPPED if outcome.stopped else INTERRUPTED
-        failed = {event.key: f"{event.cause}: {event.reason}" for event in outcome.failed}
+        failed = {event.key: event.told for event in outcome.failed}
         names = {one.number: one.name for one in answer.plan.configurations}
         comparison = answer.compare(failed, {names[one]: why for one, why in outcome.dropped.items()})
         out.print(render(comparison))

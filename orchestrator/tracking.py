@@ -103,6 +103,11 @@ class Tracker:
         settings = self._settings[row.name]
         return self._attempt(lambda mirror: mirror.open(mirror.parent(row.name, settings), row, results))
 
+    def diagnose(self, configuration: str, told: str) -> bool:
+        """Tag a configuration's run with the failures that were found in it ("" where there were none)."""
+        settings = self._settings[configuration]
+        return self._attempt(lambda mirror: mirror.tag(mirror.parent(configuration, settings), "diagnosis", told))
+
     def artifact(self, name: str, text: str) -> bool:
         """Keep a text of the whole sweep (a table), in a run of its own with `level` = `sweep`."""
         return self._attempt(lambda mirror: mirror.keep(name, text))
@@ -199,6 +204,9 @@ class _Mirror:
                 self.client.set_tag(number, "tests", "open")
                 self.opened.add(number)
         self._write_new(parent, mirrored.sealed_means(row), step=row.done)
+
+    def tag(self, number: str, name: str, value: str) -> None:
+        self.client.set_tag(number, name, value)
 
     def keep(self, name: str, text: str) -> None:
         if self.summary is None:
