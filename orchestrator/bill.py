@@ -50,7 +50,8 @@ def _time(estimate: Estimate) -> str:
     crew, most = estimate.crew, "at most " if estimate.at_most else ""
     if estimate.hours is None or estimate.wall_s is None:
         where = "a GPU" if crew.unit == "GPU" else "CPU cores"
-        kinds = " and ".join(estimate.unknown)
+        *first, last = estimate.unknown
+        kinds = f"{', '.join(first)} or {last}" if first else last
         return f"time: not known, nothing like {kinds} was timed on {where} yet; a run tells it after its rehearsals"
     if not estimate.seconds:
         return "time: none"
