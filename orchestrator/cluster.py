@@ -43,6 +43,8 @@ def connected(slots: int | None) -> Iterator[bool]:
     connected to; otherwise one is started here with a CPU for every slot. Its dashboard listens on 127.0.0.1 and has
     to run: without it the next run would wait for ever for trainers that ended.
     """
+    if _left_over:
+        _shut_down(PATIENCE_S)  # or it would be taken for a Ray that somebody keeps, with slots that are never freed
     if ray.is_initialized():
         yield False
         return
@@ -67,14 +69,25 @@ def _start(slots: int | None) -> None:
         ray.init(**quiet)
 
 
-def _shut_down() -> None:
+_left_over: set[str] = set()
+"""Whether a Ray of our own could not be ended yet; empty where there is none."""
+
+LEAVING_S = 5.0
+PATIENCE_S = 120.0
+"""How long to wait for threads that are inside Ray: at the end of a command, and before the next run of a process."""
+
+
+def _shut_down(patience_s: float = LEAVING_S) -> None:
     """End our Ray, unless a thread is still inside it: Ray would end this process on the spot, mid-sentence."""
-    ends_at = time.monotonic() + 5.0
+    ends_at = time.monotonic() + patience_s
     for thread in threading.enumerate():
         if thread.name.startswith(RAY_THREAD):
             thread.join(max(0.0, ends_at - time.monotonic()))
-    if not any(thread.name.startswith(RAY_THREAD) for thread in threading.enumerate()):
-        ray.shutdown()
+    if any(thread.name.startswith(RAY_THREAD) for thread in threading.enumerate()):
+        _left_over.add("ours")
+        return
+    _left_over.clear()
+    ray.shutdown()
 
 
 def resources(free: bool = False) -> dict[str, float]:
