@@ -31,8 +31,8 @@ ALONE: Mapping[str, str] = {
 }
 """For a Ray of our own on this machine."""
 
-RAY_THREAD = "ray"
-"""How the names of our threads begin that are inside Ray."""
+RAY_THREAD = "inside Ray,"
+"""How the names of our threads begin that are inside Ray; those of its own begin with `ray`."""
 
 
 @contextmanager
