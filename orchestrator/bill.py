@@ -3,6 +3,7 @@
 from orchestrator.budget import Budget
 from orchestrator.costs import Estimate
 from orchestrator.disk import Disk
+from orchestrator.display import clock
 from trainers.errors import require
 
 HOW = {
@@ -23,12 +24,12 @@ def told(estimate: Estimate, price: float | None = None) -> list[str]:
 def after(estimate: Estimate, spent: Budget, cells: int) -> str:
     """What a run took that finished so many cells, floors and stages, beside what was said before."""
     unit = estimate.crew.unit
-    took = f"took {_hours(spent.spent_hours, unit)} and {_clock(spent.wall_s)} for {_count(cells, 'cell')}"
+    took = f"took {_hours(spent.spent_hours, unit)} and {clock(spent.wall_s)} for {_count(cells, 'cell')}"
     if estimate.hours is None or estimate.wall_s is None:
         return f"{took}; before the run nothing was known of cells like these"
     most = "at most " if estimate.at_most else ""
     planned = sum(lacking for _, lacking in (estimate.cells, estimate.stages, estimate.floors))
-    said = f"{most}{_hours(estimate.hours, unit)} and {_clock(estimate.wall_s)} for {planned}"
+    said = f"{most}{_hours(estimate.hours, unit)} and {clock(estimate.wall_s)} for {planned}"
     return f"{took}; the plan said {said}{_off(estimate.hours, spent.spent_hours, planned, cells)}"
 
 
@@ -57,7 +58,7 @@ def _time(estimate: Estimate) -> str:
         return "time: none"
     how = HOW[estimate.by].format(_count(estimate.told_by, "cell"))
     slots = f"{_count(crew.slots, 'slot')} of {_count(crew.units_per_cell, crew.unit)}"
-    return f"time: {most}{_hours(estimate.hours, crew.unit)}, {_clock(estimate.wall_s)} on {slots}, {how}"
+    return f"time: {most}{_hours(estimate.hours, crew.unit)}, {clock(estimate.wall_s)} on {slots}, {how}"
 
 
 def _room(disk: Disk, slots: int) -> str:
@@ -81,14 +82,6 @@ def _money(estimate: Estimate, price: float) -> str:
 def _hours(hours: float, unit: str) -> str:
     """To two digits below ten, else whole."""
     return f"{hours:,.0f} {unit}-hours" if hours >= 10 else f"{hours:.2g} {unit}-hours"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _bytes(size: float) -> str:

@@ -85,7 +85,7 @@ class Display:
         left = snapshot.waiting + snapshot.running - share_running
         if finished < 0.5 or left <= 0:
             return ""
-        return f", about {_clock(elapsed_s * left / finished)} left"
+        return f", about {clock(elapsed_s * left / finished)} left"
 
     def _picture(self, snapshot: Snapshot) -> RenderableType:
         total = self.already + snapshot.done + snapshot.running + snapshot.waiting + snapshot.failed
@@ -113,7 +113,8 @@ def _share(lease: Lease) -> float:
     return min(1.0, lease.step / lease.steps) if lease.steps else 0.0
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """`2 h 05 min`, `3 min 20 s`, `12 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
