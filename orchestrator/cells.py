@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.answer import Answer
 from orchestrator.board import Cell
-from orchestrator.work import NO_SCORE, summary
+from orchestrator.work import NO_SCORE
 from trainers import stages
 
 CANARY = "canary"
@@ -56,9 +56,14 @@ def _kind(cell: Cell) -> str:
 
 def known_of(answer: Answer) -> dict[str, Mapping[str, Any]]:
     """The finished cells with what the board may know of them."""
-    found = {cell.key: answer.ledger.light(cell.key) for cell in answer.plan.cells + answer.plan.floors}
+    selector = answer.selector
+    seen = answer.ledger.glances(cell.key for cell in answer.plan.cells + answer.plan.floors)
     known: dict[str, Mapping[str, Any]] = {
-        key: summary(result, answer.selector) for key, result in found.items() if result is not None
+        key: {
+            "valid_uar": glance.valid.get(selector, float("nan")),
+            "seconds": glance.seconds.get("total", 0.0),
+        }
+        for key, glance in seen.items()
     }
     store = answer.ledger.store
     return known | {key: NO_SCORE for key in answer.plan.stages if stages.is_done(store, key)}
