@@ -85,9 +85,10 @@ def test_out_of_memory_alone_is_the_end_and_is_told_so() -> None:
 def test_however_much_work_there_is_a_cell_that_is_to_be_alone_waits_no_longer_than_what_runs(
     gpus: list[int], unlucky: set[int], gone: set[int], random: Random
 ) -> None:
-    """Each round the slots ask in any order, then all running cells end; after the first some slots go for good.
+    """Each round every slot in any order ends its cell and asks for the next; in the first some slots go for good.
 
-    To clear a place takes one round, so two are enough for each cell; more urgent ones that come back go first.
+    So no place is ever empty unless it is cleared. That takes one round, and two are enough for each cell; more urgent
+    ones that come back go first.
     """
     slots = {f"s/{number}": f"GPU {gpu}" for number, gpu in enumerate(gpus)}
     state = board(150)
@@ -98,12 +99,12 @@ def test_however_much_work_there_is_a_cell_that_is_to_be_alone_waits_no_longer_t
             state.failed(slot, 1, key, "memory", "")
     for first in (True, *[False] * (2 * len(alone) + len(held))):
         for slot in random.sample(sorted(slots), len(slots)):
+            if slot in state.leases:
+                state.done(slot, 1, state.leases[slot].key, {})
             take(state, slot, slots)
         for slot in [slot for slot in slots if int(slot[2:]) in gone] if first else []:
             state.lost(slot, blame=True)
             del slots[slot]
-        for slot, lease in list(state.leases.items()):
-            state.done(slot, 1, lease.key, {})
     assert alone <= state.results.keys()
 
 
