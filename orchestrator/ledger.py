@@ -71,7 +71,7 @@ class Ledger:
 
     def glance(self, key: str) -> records.Glance | None:
         """What a driver asks of a result, None as for `read`. It is read once for as long as its files stay the same,
-        and remembered: about 2 kB a result."""
+        and remembered: 1 to 2 kB a result."""
         stamp = self._load(key, records.stamp)
         return self._seen(key, stamp) if stamp else None
 
