@@ -200,7 +200,8 @@ class _Engine:
             ray.kill(self.board)
 
     def _add(self, cells: list[Cell]) -> None:
-        self.cells += cells
+        there = {cell.key for cell in self.cells}  # a point that is proposed again brings nothing new
+        self.cells += [cell for cell in cells if cell.key not in there]
         self._put(again=False)
 
     def _put(self, again: bool) -> None:
