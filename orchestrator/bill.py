@@ -53,7 +53,7 @@ def _time(estimate: Estimate) -> str:
         where = "a GPU" if crew.unit == "GPU" else "CPU cores"
         *first, last = estimate.unknown
         kinds = f"{', '.join(first)} or {last}" if first else last
-        return f"time: not known, nothing like {kinds} was timed on {where} yet; a run tells it after its rehearsals"
+        return f"time: not known, nothing like {kinds} was timed on {where} yet; it is once cells have run"
     if not estimate.seconds:
         return "time: none"
     how = HOW[estimate.by].format(_count(estimate.told_by, "cell"))

@@ -222,7 +222,7 @@ def test_a_race_makes_it_at_most() -> None:
 def test_what_is_not_known_and_what_is_no_gpu_is_said() -> None:
     unknown = told(made_up(seconds=None, wall_s=None, unknown=("byol", "cl", "supcon")), price=1.0)
     assert unknown[1] == (
-        "time: not known, nothing like byol, cl or supcon was timed on a GPU yet; a run tells it after its rehearsals"
+        "time: not known, nothing like byol, cl or supcon was timed on a GPU yet; it is once cells have run"
     )
     assert unknown[3] == "money: not known, as the time is not"
     cores = told(made_up(crew=Crew(2, 4.0), seconds=36.0), price=1.0)
