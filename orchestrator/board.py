@@ -133,7 +133,8 @@ class BoardState:
         """Hand out no more of a configuration's cells."""
         self.withdrawn.setdefault(configuration, why)
         self._blocks.leave(configuration)
-        self._shelve_unwanted(self._blocks.cells(configuration))
+        own = self._blocks.cells(configuration)
+        self._shelve_unwanted(dict.fromkeys([*own, *(need for key in own for need in self._needs.of(key))]))
 
     def close(self) -> None:
         """Hand out nothing more; running cells are to stop."""

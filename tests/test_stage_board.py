@@ -162,6 +162,13 @@ class StageHistory(RuleBasedStateMachine):
             if needed in self.failed:
                 self.fail(later.key)
 
+    @rule(key=st.sampled_from(STAGES))
+    def put_a_stage_late(self, key: str) -> None:
+        """What was thought done is to be done again: cells that wait for it wait on, those at work go on."""
+        if not self.has(key) and any(key in one.needs for one in self.plan):
+            self.state.put([stage(key)], {})
+            self.plan.append(stage(key))
+
     # --- what must hold
 
     @invariant()
