@@ -66,6 +66,21 @@ def test_a_place_is_not_cleared_for_a_cell_that_nobody_wants_any_more() -> None:
     assert take(state, "a/0") == "key2"
 
 
+def test_when_a_place_is_gone_that_was_cleared_another_is() -> None:
+    places = {"a/0": "a GPU 0", "a/1": "a GPU 0", "b/0": "b GPU 0", "b/1": "b GPU 0"}
+    state = board(9)
+    for slot in places:
+        take(state, slot, places)
+    state.failed("b/0", 1, "key2", "memory", "")
+    assert take(state, "b/0", places) == "wait"
+    for slot in ("b/0", "b/1"):
+        state.lost(slot, blame=False)
+    state.done("a/0", 1, "key0", {})
+    assert take(state, "a/0", places) == "wait"
+    state.done("a/1", 1, "key1", {})
+    assert take(state, "a/0", places) == "key2"
+
+
 def test_out_of_memory_alone_is_the_end_and_is_told_so() -> None:
     state = board(1)
     for _ in range(2):

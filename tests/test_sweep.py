@@ -175,9 +175,13 @@ def test_a_cell_that_fails_is_told_with_its_cause_and_never_falls_out_of_a_mean(
         shutil.copytree(done[0] / name, tmp_path / name)
     audio = next((tmp_path / "prepared").glob("demo_home-*/audio.f32"))
     audio.write_bytes(b"\xff" * audio.stat().st_size)  # every sample is NaN now, which no check of sizes sees
-    failed = sweep(tmp_path, "baseline", "--folds", "0", "--steps", "4", "--slots", "1")
+    words = ("baseline", "--folds", "0", "--steps", "4", "--slots", "1")
+    rehearsed = sweep(tmp_path, *words)
+    assert rehearsed.returncode == 3, rehearsed.stdout + rehearsed.stderr
+    assert "every cell would fail: prepared audio of demo_home/" in rehearsed.stdout
+    failed = sweep(tmp_path, *words, "--no-canary")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert "user: prepared audio of demo_home/" in failed.stdout
+    assert "prepared audio of demo_home/" in failed.stdout
     assert "baseline: incomplete" in failed.stdout
     assert "none is chosen" in failed.stdout
     assert "IndexError" not in failed.stdout
