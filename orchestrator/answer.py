@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.rows import Candidate
+from orchestrator.answers.shown import SHOWN as SHOWN
+from orchestrator.answers.shown import answered
+from orchestrator.answers.table import as_markdown
 from orchestrator.asked import Asked, write
 from orchestrator.choosing import Choice
 from orchestrator.circumstances import conditions, longest_s, now, paper_name, revision
-from orchestrator.compare import Comparison
 from orchestrator.contest import Contest
 from orchestrator.ground import Ground
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Configuration, Plan, PlannedCell
-from orchestrator.rows import Candidate
-from orchestrator.shown import SHOWN as SHOWN
-from orchestrator.shown import answered
-from orchestrator.table import as_markdown
 from orchestrator.tracking import Tracker, default_uri
 from search_spaces import Sweep
 from trainers import stages

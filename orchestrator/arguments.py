@@ -5,8 +5,8 @@ import ast
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestrator.answers.comparison import SELECTORS
 from orchestrator.choosing import Choice
-from orchestrator.compare import SELECTORS
 from orchestrator.objective import OBJECTIVES
 from search_spaces import SEARCHES
 from trainers.errors import UserError

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from orchestrator.answers.rows import Candidate
 from orchestrator.records import canonical, publish
-from orchestrator.rows import Candidate
 from trainers.errors import UserError
 
 SCHEMA = 1
@@ -26,7 +26,7 @@ class Asked:
     every reader must be told first (the demo's). `folds`: language -> folds of one partition. `conditions`: what may
     differ from another's experiment, by plain names ("encoder"). `longest_s`: language -> its longest clip.
     `dropped`, `failed`: why configurations (by name) were given up, and cells (by key) have no result. The other fields
-    are `orchestrator.compare.compare`'s.
+    are `orchestrator.answers.comparison.compare`'s.
     """
 
     sweep: str

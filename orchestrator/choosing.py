@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from orchestrator.compare import SELECTORS
+from orchestrator.answers.comparison import SELECTORS
 from orchestrator.contest import FEWEST, Contest
 from orchestrator.objective import OBJECTIVES, Objective
 from orchestrator.plan import Plan

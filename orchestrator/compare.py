@@ -1,240 +1,171 @@
-"""The answer of a sweep, from the ledger alone: who wins on validation, and what that is worth on test speech.
-
-Nothing here chooses by test scores: rows keep the order of the plan, and the best test score is not marked.
+"""The command that answers sweeps, from the ledger and the records of what was asked.
 
     python -m orchestrator.compare NAME [NAME …] [--format table|markdown|latex|csv|html] [--reference CONFIG]
         [--against gong2025] [--store runs]
+
+It imports neither ray nor mlflow, so it works wherever the store lies.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
 
-from orchestrator.arousal import origins
-from orchestrator.claims import Claim
-from orchestrator.differences import Differences, differences, sentences, table
-from orchestrator.evaluators import evaluated
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.shown import answered
+from orchestrator.asked import Asked, named
 from orchestrator.ledger import Ledger
-from orchestrator.notes import Verdict, choice_notes, floor_notes, language_choice_notes, speech_notes
-from orchestrator.remembered import tallies_of
-from orchestrator.rows import Candidate, Place, Row, row
-from orchestrator.section import Section
-from orchestrator.statistics import spearman
-from orchestrator.tallies import Tally
-from trainers.errors import unknown
+from trainers.errors import UserError, unknown
 
-SELECTORS = ("hrl", "other-languages", "target")
+SEVERAL = 20
+"""Of more configurations an error names only those that are called alike."""
 
-FEWEST = 3
-"""Fewer configurations have no rank correlation worth a number."""
 
-LISTED, SHORT = 30, 12
-"""Of more than 30 configurations a terminal and the further tables have 12: the reference, the chosen one and the best
-by validation."""
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
 
-FOLDS = 5
-"""Folds of a partition where nothing else is said."""
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (--help lists the options)")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """0: told; 2: bad input, told in one line."""
+    gc.disable()  # a look makes many small things, drops none of them, and is over in seconds
+    try:
+        asked = _parser().parse_args(words)
+        _tell(asked)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="python -m orchestrator.compare",
+        description="Lay a sweep's configurations side by side, from its stored results. Opens test scores, counted.",
+    )
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="a sweep that was run; NAME/DIGEST an earlier one with other settings"
+    )
+    parser.add_argument("--format", default="table", metavar="KIND", help=f"{' | '.join(FORMATS)} (table)")
+    parser.add_argument("--reference", metavar="CONFIG", help="compare with this configuration (the sweep's own)")
+    parser.add_argument("--against", metavar="PAPER", help="put published figures beside ours: gong2025")
+    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    return parser
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a sweep came to. `rows` (complete), `unfinished` and `floors` are in the order of the plan.
+class _Told:
+    """The record that was asked for, others of the same sweep, and the reference that the sweep declares."""
 
-    `held_out`: tested languages that are no target. `notes`: what a reader must know, one line each. `sections`:
-    further tables. `claims`: of each configuration against the `reference`, "" where there is none. `listed`: names of
-    the rows that a short table has. `cells`: name -> place -> counts of each row's cells.
-    """
-
-    sweep: str
-    selector: str
-    languages: tuple[str, ...]
-    held_out: tuple[str, ...]
-    rows: tuple[Row, ...]
-    unfinished: tuple[Row, ...]
-    floors: tuple[Row, ...]
-    verdict: Verdict | None
-    notes: tuple[str, ...]
-    sections: tuple[Section, ...] = ()
-    diagnoses: Mapping[str, str] = field(default_factory=dict)
-    claims: tuple[Claim, ...] = ()
-    reference: str = ""
-    shared_speakers: frozenset[str] = frozenset()
-    listed: tuple[str, ...] = ()
-    cells: Mapping[str, Mapping[Place, Tally]] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def usual_folds(self) -> int:
-        """How many folds all means of test scores are over; 0 where not all are over as many."""
-        every = {
-            measures.uar.n
-            for row in (*self.rows, *self.unfinished, *self.floors)
-            for measures in (*row.test.values(), *([row.macro] if row.macro else []))
-        }
-        return every.pop() if len(every) == 1 else 0
+    asked: Asked
+    others: tuple[Asked, ...]
+    declared: str
 
 
-def compare(
-    ledger: Ledger,
-    sweep: str,
-    candidates: Sequence[Candidate],
-    languages: Sequence[str],
-    *,
-    floors: Sequence[Candidate] = (),
-    held_out: Sequence[str] = (),
-    selector: str = "hrl",
-    objective: str = "mean",
-    reference: str = "",
-    folds: Mapping[str, int] | None = None,
-    shared_speakers: Collection[str] = (),
-    failed: Mapping[str, str] | None = None,
-    dropped: Mapping[str, str] | None = None,
-) -> Comparison:
-    """Open the test scores of a sweep (the ledger counts it) and lay its configurations side by side.
+def _tell(asked: argparse.Namespace) -> None:
+    """All bad input is refused before any test score is opened."""
+    if asked.format not in FORMATS:
+        raise unknown("format", asked.format, FORMATS)
+    store = asked.store.expanduser()
+    found = [_found(store, name, asked.reference) for name in asked.names]
+    if asked.against:
+        from orchestrator.answers.published import paper_named
 
-    `languages`: the targets. `held_out`: tested but no target (the high-resource language), left out of the macro
-    mean. `objective`: what validation scores of several languages come to (`rows.OBJECTIVES`). `reference`: the
-    configuration that others are compared with. `folds`: of each language's partition, where it is not five.
-    `shared_speakers`: languages whose folds have speakers in common. `failed`: why cells (by key) have no result.
-    `dropped`: why configurations (by name) were given up. UserError for an unknown selector.
-    """
-    if selector not in SELECTORS:
-        raise unknown("selector", selector, SELECTORS)
-    every = {one.name: one.cells for one in candidates} | {_floor(one): one.cells for one in floors}
-    cells = tallies_of(ledger, sweep, every)
-    rows = [
-        row(
-            one,
-            cells[one.name],
-            languages,
-            held_out=held_out,
-            selector=selector,
-            objective=objective,
-            failed=failed,
-            dropped=(dropped or {}).get(one.name, ""),
-        )
-        for one in candidates
-    ]
-    floor_rows = tuple(row(one, cells[_floor(one)], languages, held_out=held_out, failed=failed) for one in floors)
-    verdict = judge(rows)
-    listed = _listed(rows, verdict, reference)
-    told = [one for one in candidates if one.name in listed or not listed]
-    complete = {each.name: cells[each.name] for each in rows if each.complete}
-    found = _differences(rows, complete, languages, reference, folds or {})
-    openings = ledger.opened(sweep, {one.cells[place] for one in candidates for place in cells[one.name]})
-    return Comparison(
-        sweep=sweep,
-        selector=selector,
-        languages=tuple(languages),
-        held_out=tuple(held_out),
-        rows=tuple(each for each in rows if each.complete),
-        unfinished=tuple(each for each in rows if not each.complete),
-        floors=floor_rows,
-        verdict=verdict,
-        notes=(
-            *choice_notes(verdict, selector),
-            *(language_choice_notes(rows, languages) if selector == "other-languages" else ()),
-            *_claim_notes(rows, found, reference, verdict),
-            *floor_notes(verdict, floor_rows),
-            *speech_notes(languages, [(one, cells[one.name]) for one in told], shared_speakers),
-            f"test scores of {sweep} have been opened {openings} time{'s' if openings > 1 else ''}",
-        ),
-        sections=tuple(_sections(complete, languages, reference, found, listed)),
-        claims=found.claims if found else (),
-        reference=reference,
-        shared_speakers=frozenset(shared_speakers),
-        listed=listed,
-        cells=cells,
-    )
+        paper_named(asked.against)
+    ledger = Ledger(store)
+    FORMATS[asked.format]([_compared(ledger, one, asked.against) for one in found])
 
 
-def judge(rows: Iterable[Row]) -> Verdict | None:
-    """Choose by validation and say what the choice is worth on test; None where none is complete and validated."""
-    ready = [each for each in rows if each.complete]
-    scored = [(each, each.valid.mean, each.macro.uar.mean) for each in ready if each.valid and each.macro]
-    if not scored:
-        return None
-    winner, _, reached = max(scored, key=lambda entry: entry[1])
-    valid, test = [entry[1] for entry in scored], [entry[2] for entry in scored]
-    enough = len(scored) >= FEWEST
-    rho = spearman(valid, test) if enough else float("nan")
-    return Verdict(
-        winner=winner,
-        rank=1 + sum(other > reached for other in test),
-        among=len(scored),
-        spearman=None if rho != rho else rho,
-        regret=max(test) - reached if enough else None,
-    )
+def _found(store: Path, name: str, reference: str | None) -> _Told:
+    newest, *others = named(store, name)
+    if reference is None:
+        return _Told(newest, tuple(others), newest.reference)
+    names = [one.name for one in newest.configurations]
+    if reference not in names:
+        near = get_close_matches(reference, names, SEVERAL, 0.0) if len(names) > SEVERAL else names
+        raise unknown(f"configuration of {newest.sweep}", reference, near)
+    return _Told(replace(newest, reference=reference), tuple(others), newest.reference)
 
 
-def _floor(floor: Candidate) -> str:
-    """A name that no configuration has."""
-    return f"floor: {floor.name}"
+def _compared(ledger: Ledger, told: _Told, against: str | None) -> Comparison:
+    asked = told.asked
+    comparison = answered(ledger, asked)
+    sections = comparison.sections
+    if against:
+        from orchestrator.answers.published import beside, paper_named
+
+        sections = (beside(paper_named(against), asked, comparison), *sections)
+    notes = (*([asked.note] if asked.note else []), *comparison.notes, *_provenance(told))
+    return replace(comparison, notes=notes, sections=sections)
 
 
-def _listed(rows: Sequence[Row], verdict: Verdict | None, reference: str) -> tuple[str, ...]:
-    """The complete configurations that a short table has, in the order of the plan."""
-    complete = [each for each in rows if each.complete]
-    chosen = verdict.winner.name if verdict else ""
-    first = [each.name for each in complete if each.name in (chosen, reference)]
-    others = [each for each in complete if each.name not in first]
-    others.sort(key=lambda each: each.valid.mean if each.valid else -1.0, reverse=True)
-    count = LISTED if len(complete) <= LISTED else SHORT
-    kept = {*first, *(each.name for each in others[: count - len(first)])}
-    return tuple(each.name for each in complete if each.name in kept)
+def _provenance(told: _Told) -> Iterator[str]:
+    """Where the numbers are from, so that nobody takes one run for another."""
+    asked = told.asked
+    if asked.reference != told.declared:
+        declared = told.declared or "none"
+        yield f"compared with {asked.reference}, as this command line asks; the sweep declares {declared}"
+    yield f"question: {asked.question}"
+    commit = f", commit {asked.commit}" if asked.commit else ""
+    yield f"protocol {asked.protocol}, folds by {asked.folds_by}; asked {asked.at}{commit}: {asked.command}"
+    for other in told.others:
+        yield f"another run of {other.sweep}, {other.sweep}/{other.digest}: asked {other.at}: {other.command}"
 
 
-def _differences(
-    rows: Sequence[Row],
-    complete: Mapping[str, Mapping[Place, Tally]],
-    languages: Sequence[str],
-    reference: str,
-    folds: Mapping[str, int],
-) -> Differences | None:
-    if reference not in complete:
-        return None
-    partitions = {language: folds.get(language, FOLDS) for language in languages}
-    return differences(complete, languages, reference, partitions, len(rows) - 1)
+def _print_tables(comparisons: Sequence[Comparison]) -> None:
+    from rich.console import Console
+
+    from orchestrator.answers.table import as_text, render
+
+    console = Console()
+    for comparison in comparisons:
+        if console.is_terminal:
+            console.print(render(comparison))
+        else:  # a file or a pipe is as wide as it needs to be
+            sys.stdout.write(as_text(comparison))
 
 
-def _claim_notes(
-    rows: Sequence[Row], found: Differences | None, reference: str, verdict: Verdict | None
-) -> Iterator[str]:
-    if found:
-        yield from sentences(found, verdict.winner.name if verdict else "")
-    elif len(rows) > 1:
-        yield f"no difference is tested: {_why_none(rows, reference)}"
+def _print_markdown(comparisons: Sequence[Comparison]) -> None:
+    from orchestrator.answers.table import as_markdown
+
+    sys.stdout.write("\n".join(map(as_markdown, comparisons)))
 
 
-def _why_none(rows: Sequence[Row], reference: str) -> str:
-    own = next((each for each in rows if each.name == reference), None)
-    if own is None:
-        return "the sweep declares no reference (--reference CONFIG compares with one all the same)"
-    if not own.complete:
-        return f"the reference {reference} is not complete: {own.reason}"
-    if not any(each.complete for each in rows if each is not own):
-        return f"no other configuration than the reference {reference} is complete"
-    return "the results do not tell who spoke, or were tested on other clips than the reference's"
+def _print_latex(comparisons: Sequence[Comparison]) -> None:
+    from orchestrator.answers.latex import as_latex
+
+    sys.stdout.write("\n".join(map(as_latex, comparisons)))
 
 
-def _sections(
-    complete: Mapping[str, Mapping[Place, Tally]],
-    languages: Sequence[str],
-    reference: str,
-    found: Differences | None,
-    listed: Sequence[str],
-) -> Iterator[Section]:
-    if found:
-        yield table(found, complete, listed)
-    if complete:
-        yield origins(complete, languages, reference if reference in complete else "", listed)
-    averages = evaluated(complete, languages, listed)
-    if averages:
-        yield averages
+def _print_csv(comparisons: Sequence[Comparison]) -> None:
+    from orchestrator.answers.long import as_csv
+
+    sys.stdout.write(as_csv(comparisons))
+
+
+def _print_html(comparisons: Sequence[Comparison]) -> None:
+    from orchestrator.answers.page import as_html
+
+    sys.stdout.write(as_html(comparisons))
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Comparison]], None]] = {
+    "table": _print_tables,
+    "markdown": _print_markdown,
+    "latex": _print_latex,
+    "csv": _print_csv,
+    "html": _print_html,
+}
 
 
 if __name__ == "__main__":
-    import sys
-
-    from orchestrator.comparing import main
-
     sys.exit(main())

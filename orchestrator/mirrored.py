@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import isnan
 from typing import Any
 
-from orchestrator.rows import MEASURES, Mean, Measures, Row
+from orchestrator.answers.rows import MEASURES, Mean, Measures, Row
 from trainers.corpora.utterance import EMOTIONS
 from trainers.result import Result, Scores
 from trainers.scores import Score

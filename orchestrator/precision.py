@@ -22,7 +22,7 @@ from typing import Literal
 
 from scipy.special import ndtri
 
-from orchestrator.statistics import ALPHA, half_width, repeat_of
+from orchestrator.answers.statistics import ALPHA, half_width, repeat_of
 from trainers.errors import require
 
 Scores = Mapping[int, Mapping[int, float]]

@@ -16,6 +16,7 @@ import search_spaces
 from orchestrator import arguments, ground
 from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
+from orchestrator.answers.table import render
 from orchestrator.asked import write
 from orchestrator.bill import after, told
 from orchestrator.budget import Budget
@@ -29,7 +30,6 @@ from orchestrator.plan import Plan, Request, plan
 from orchestrator.run import Growing, Means, encoders_of, run_missing
 from orchestrator.search import Search
 from orchestrator.slots import HopelessError
-from orchestrator.table import render
 from orchestrator.tracking import Tracker
 from search_spaces import Sweep
 from trainers import stages

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from orchestrator import mirrored
-from orchestrator.rows import Row
+from orchestrator.answers.rows import Row
 from trainers.errors import unknown
 from trainers.result import Result, Scores
 

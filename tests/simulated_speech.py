@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orchestrator.heard import Heard
+from orchestrator.answers.heard import Heard
 
 SPEAKERS = {"urdu": 20, "german": 10, "bangla": 20}
 CLIPS = {"urdu": 5, "german": 8, "bangla": 20}

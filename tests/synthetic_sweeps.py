@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.answers.comparison import Comparison, compare
+from orchestrator.answers.rows import Candidate, Place
 from orchestrator.asked import Asked
-from orchestrator.compare import Comparison, compare
 from orchestrator.ledger import Ledger
-from orchestrator.rows import Candidate, Place
 from tests.synthetic_results import hits, result, spec
 from trainers.result import Result
 from trainers.scores import Score

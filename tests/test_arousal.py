@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from orchestrator.arousal import arousal_uar, gains, origins, rates, valence_accuracy
-from orchestrator.heard import Cells
-from orchestrator.tallies import tally
+from orchestrator.answers.arousal import arousal_uar, gains, origins, rates, valence_accuracy
+from orchestrator.answers.heard import Cells
+from orchestrator.answers.tallies import tally
 from tests.synthetic_results import baseline_spec, drawn, hits, result
 from trainers.corpora.utterance import EMOTIONS
 from trainers.scores import score

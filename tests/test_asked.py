@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.answers.rows import Candidate
 from orchestrator.asked import Asked, named, read, sweeps, write
-from orchestrator.rows import Candidate
 from tests.synthetic_results import floor_spec
 from tests.synthetic_sweeps import asked, varied
 from trainers.errors import UserError

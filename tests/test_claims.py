@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orchestrator.claims import MACRO, Claim, claims, p_value, points, sentence
-from orchestrator.heard import Heard
-from orchestrator.statistics import holm
+from orchestrator.answers.claims import MACRO, Claim, claims, p_value, points, sentence
+from orchestrator.answers.heard import Heard
+from orchestrator.answers.statistics import holm
 from tests.simulated_speech import simulated
 
 

@@ -1,383 +1,307 @@
-"""The table says what the folds say: nothing drops out, and nothing is chosen or marked by its test score."""
+"""The command says what the ledger says, in every format, and refuses in one line what it cannot do."""
 
-from collections.abc import Mapping
+import csv
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from math import isnan, sqrt
+from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
-from statistics import stdev
+from statistics import fmean
 
-import numpy as np
 import pytest
-from sklearn.metrics import f1_score, recall_score
 
-from orchestrator.compare import LISTED, SHORT, Comparison, compare, judge
+from orchestrator.answers.latex import escaped
+from orchestrator.asked import write
+from orchestrator.compare import main
 from orchestrator.ledger import Ledger
-from orchestrator.notes import chance_sd
-from orchestrator.rows import Candidate, Mean, Place, pooled_macro_f1
-from orchestrator.table import as_markdown, as_text, percent
-from tests.synthetic_results import baseline_spec, drawn, floor_spec, hits, predictions, result, spec
-from tests.synthetic_sweeps import LANGUAGES, against, byol, candidate, flat, kept, level, varied
-from trainers.corpora.utterance import EMOTIONS
-from trainers.errors import UserError
-from trainers.result import Result
+from tests.synthetic_sweeps import LANGUAGES, asked, kept, varied
+
+GROUPS = {
+    "tau=0.9": varied(0.9, [4, 5, 4, 5, 4]),
+    "tau=0.99": varied(0.99, [8, 9, 8, 8, 8]),
+    "τ|<&%_{}$#": varied(0.999, [4, 6, 4, 5, 3]),
+}
 
 
-def told_of(store: Path, names: str, groups: list[list[Result]]) -> Comparison:
-    """The comparison of configurations that are called by one letter each."""
-    candidates = [candidate(*pair) for pair in zip(names, groups, strict=True)]
-    return compare(kept(store, *groups), "s", candidates, LANGUAGES)
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with one sweep."""
+    kept(tmp_path, *GROUPS.values())
+    write(tmp_path, asked(GROUPS))
+    return tmp_path
 
 
-def test_seeds_are_averaged_within_a_fold_then_languages_then_folds(tmp_path: Path) -> None:
-    cells: dict[Place, tuple[int, int]] = {
-        ("urdu", 0, 0): (5, 2),
-        ("urdu", 0, 1): (7, 4),
-        ("urdu", 1, 0): (8, 8),
-        ("urdu", 1, 1): (8, 8),
-        ("german", 0, 0): (3, 6),
-        ("german", 0, 1): (3, 6),
-        ("german", 1, 0): (6, 9),
-        ("german", 1, 1): (8, 9),
-    }
-    results = byol(0.99, cells)
-    row = compare(kept(tmp_path, results), "s", [candidate("a", results)], LANGUAGES, held_out=["english"]).rows[0]
-    close = pytest.approx
-    assert (row.test["urdu"].uar.mean, row.test["urdu"].uar.sd) == (close((0.3 + 0.8) / 2), close(stdev([0.3, 0.8])))
-    assert row.macro is not None
-    assert (row.macro.uar.mean, row.macro.uar.sd) == (close((0.45 + 0.85) / 2), close(stdev([0.45, 0.85])))
-    assert row.valid is not None
-    assert (row.valid.mean, row.valid.sd, row.valid.n) == (close((0.45 + 0.75) / 2), close(stdev([0.45, 0.75])), 2)
-    assert row.valid_by_language["german"].mean == close((0.3 + 0.7) / 2)
-    assert row.test["english"].accuracy.mean == close(row.valid.mean)
+def said(store: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main([*words, "--store", str(store)]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    return told.out
 
 
-def test_against_numpy_on_random_scores(tmp_path: Path) -> None:
-    draws = np.random.default_rng(1)
-    shape = (2, 5, 3)  # languages, folds, seeds
-    scores = [[[drawn(0.5, 90, draws) for _ in range(3)] for _ in range(5)] for _ in range(2)]
-    results = [
-        result(spec(0.99, LANGUAGES[k], f, s), scores[k][f][s], {LANGUAGES[k]: scores[k][f][s]})
-        for k, f, s in np.ndindex(shape)
-    ]
-    row = compare(kept(tmp_path, results), "s", [candidate("a", results)], LANGUAGES).rows[0]
-    assert row.macro is not None
-    for name in ("uar", "macro_f1", "accuracy"):
-        values = np.array([getattr(scores[k][f][s], name) for k, f, s in np.ndindex(shape)]).reshape(shape)
-        blocks, urdu = values.mean(2).mean(0), values.mean(2)[0]
-        macro: Mean = getattr(row.macro, name)
-        assert (macro.mean, macro.sd) == (pytest.approx(blocks.mean()), pytest.approx(blocks.std(ddof=1)))
-        assert getattr(row.test["urdu"], name).sd == pytest.approx(urdu.std(ddof=1))
+def refused(store: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main([*words, "--store", str(store)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    return told.err
 
 
-def test_one_baseline_training_serves_every_language(tmp_path: Path) -> None:
-    results = [
-        result(baseline_spec(fold), level(5), {"urdu": level(3 + fold), "german": level(8), "english": level(6)})
-        for fold in range(2)
-    ]
-    row = compare(kept(tmp_path, results), "s", [candidate("baseline", results)], LANGUAGES).rows[0]
-    assert row.complete
-    assert row.test["urdu"].uar.mean == pytest.approx(0.35)
-    assert row.macro is not None
-    assert row.macro.uar.mean == pytest.approx((0.35 + 0.8) / 2)
-    assert (row.done, row.planned) == (2, 2)
+def openings(store: Path) -> int:
+    log = store / "test_openings.jsonl"
+    return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def test_a_failed_fold_makes_the_configuration_incomplete_and_never_drops_out_of_a_mean(tmp_path: Path) -> None:
-    whole, broken = flat(0.99, 5, 4), flat(0.996, 9, 9)
-    lost = broken.pop()  # german, fold 1
-    places = {**candidate("b", broken).cells, ("german", 1, 0): lost.spec.key()}
-    told = compare(
-        kept(tmp_path, whole, broken),
-        "s",
-        [candidate("a", whole), Candidate("b", places)],
-        LANGUAGES,
-        failed={lost.spec.key(): "the loss is nan at step 3"},
-    )
-    assert [row.name for row in told.rows] == ["a"]
-    (row,) = told.unfinished
-    assert row.reason == "1 of 4 cells missing (german fold 1 seed 0: the loss is nan at step 3)"
-    assert set(row.test) == {"urdu"}, "German lacks a fold, so it has no mean"
-    assert row.macro is None
-    assert row.valid is not None
-    assert row.valid.n == 1, "only fold 0 has all its cells"
-    assert told.verdict is not None
-    assert told.verdict.winner.name == "a", "an incomplete configuration cannot win"
-    assert "the loss is nan at step 3" in as_text(told)
-    assert "incomplete" in as_markdown(told)
+# --- what it says
 
 
-def test_a_result_without_the_languages_scores_is_incomplete(tmp_path: Path) -> None:
-    results = [result(baseline_spec(fold), level(5), {"urdu": level(3)}) for fold in range(2)]
-    told = compare(kept(tmp_path, results), "s", [candidate("baseline", results)], LANGUAGES)
-    assert told.unfinished[0].reason == "no test scores of german"
+def test_the_table_has_means_claims_and_where_they_are_from(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(store, capsys, "byol_tau")
+    assert "byol_tau: UAR, macro-F1 and accuracy in %, mean (sd) over n = 5 folds" in told
+    assert re.search(r"tau=0.99 .*82.0 \(4.5\)", told)
+    assert "tau=0.99 beats tau=0.9 on the mean of urdu and german (these clips) by 38.0 UAR points" in told
+    assert "asked 2026-11-21T10:00:00+00:00, commit 0123456789ab: python -m orchestrator.sweep byol_tau" in told
 
 
-def test_the_winner_is_chosen_by_validation_and_its_rank_and_regret_told(tmp_path: Path) -> None:
-    groups = [flat(0.99, 6, 9), flat(0.996, 8, 5), flat(0.999, 7, 7), flat(0.9, 5, 8)]
-    candidates = [candidate(name, group) for name, group in zip("abcd", groups, strict=True)]
-    told = compare(kept(tmp_path, *groups), "s", candidates, LANGUAGES)
-    assert told.verdict is not None
-    assert (told.verdict.winner.name, told.verdict.rank, told.verdict.among) == ("b", 4, 4)
-    assert told.verdict.regret == pytest.approx(0.4)
-    # ranks on validation 2 4 3 1, on test 4 1 2 3: 1 − 6 Σ d² / (n (n² − 1)) with d = −2 3 1 −2
-    assert told.verdict.spearman == pytest.approx(1 - 6 * (4 + 9 + 1 + 4) / (4 * 15))
-    assert [row.name for row in told.rows] == ["a", "b", "c", "d"], "the plan's order, not that of test scores"
+def test_every_look_is_counted(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "have been opened 1 time\n" in said(store, capsys, "byol_tau")
+    assert "have been opened 2 times\n" in said(store, capsys, "byol_tau", "--format", "markdown")
+    assert openings(store) == 2
 
 
-def test_fewer_than_three_configurations_have_no_correlation(tmp_path: Path) -> None:
-    groups = [flat(0.99, 6, 9), flat(0.996, 8, 5)]
-    told = told_of(tmp_path, "ab", groups)
-    assert told.verdict is not None
-    assert (told.verdict.spearman, told.verdict.regret) == (None, None)
-    assert "Spearman n/a, regret n/a" in as_text(told)
+def test_several_names_are_told_one_after_the_other(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(store, asked(dict(list(GROUPS.items())[:2]), sweep="byol_lambda"))
+    told = said(store, capsys, "byol_tau", "byol_lambda")
+    assert told.index("byol_tau: UAR") < told.index("test scores of byol_tau") < told.index("byol_lambda: UAR")
+    assert openings(store) == 2
 
 
-def test_equal_validation_everywhere_has_no_correlation_but_a_regret(tmp_path: Path) -> None:
-    groups = [flat(0.99, 6, 5), flat(0.996, 6, 9), flat(0.999, 6, 7)]
-    told = told_of(tmp_path, "abc", groups)
-    assert told.verdict is not None
-    assert told.verdict.spearman is None
-    assert told.verdict.regret == pytest.approx(0.4)
+def test_another_reference_may_be_named(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(store, capsys, "byol_tau", "--reference", "tau=0.99")
+    assert "tau=0.9 falls behind tau=0.99 on the mean of urdu and german (these clips) by 38.0 UAR points" in told
+    assert "compared with tau=0.99, as this command line asks; the sweep declares tau=0.9" in told
 
 
-def test_the_best_test_score_is_marked_nowhere(tmp_path: Path) -> None:
-    groups = [flat(0.99, 6, 9), flat(0.996, 8, 5), flat(0.999, 7, 7)]
-    told = told_of(tmp_path, "xyz", groups)
-    main, *_ = as_text(told).split("\n·")
-    lines = main.splitlines()
-    assert [line for line in lines if "◄" in line] == [line for line in lines if line.strip().startswith("y ")]
-    assert "◄" not in as_text(told).removeprefix(main)
-    assert not any("90.0" in note for note in told.notes)
-
-
-def test_other_languages_select_by_their_own_scores_and_say_so(tmp_path: Path) -> None:
-    def also(one: Result, correct: int) -> Result:
-        return replace(one, valid={**one.valid, "other-languages": level(correct)})
-
-    groups = [[also(one, 9) for one in flat(0.99, 6, 5)], [also(one, 4) for one in flat(0.996, 8, 5)]]
-    ledger, candidates = kept(tmp_path, *groups), [candidate(*pair) for pair in zip("ab", groups, strict=True)]
-    by_hrl = compare(ledger, "s", candidates, LANGUAGES)
-    by_others = compare(ledger, "s", candidates, LANGUAGES, selector="other-languages")
-    assert by_hrl.verdict is not None
-    assert by_others.verdict is not None
-    assert (by_hrl.verdict.winner.name, by_others.verdict.winner.name) == ("b", "a")
-    assert "the choice uses labels of the other target languages; over all of them it uses those of every one" in (
-        by_others.notes
-    )
-
-
-def test_a_method_without_the_selectors_scores_is_shown_but_not_chosen(tmp_path: Path) -> None:
-    group = flat(0.99, 6, 5)
-    told = compare(kept(tmp_path, group), "s", [candidate("a", group)], LANGUAGES, selector="other-languages")
-    assert told.rows[0].valid is None
-    assert told.verdict is None
-    assert "none is chosen: no complete configuration has a validation score (other-languages)" in told.notes
-    with pytest.raises(UserError, match="unknown selector 'best'; there are: hrl, other-languages"):
-        compare(Ledger(tmp_path), "s", [], LANGUAGES, selector="best")
-
-
-def test_where_a_fold_lacks_a_class_macro_f1_is_pooled_and_marked(tmp_path: Path) -> None:
-    draws = np.random.default_rng(2)
-    folds = [drawn(0.6, 60, draws), hits(7, 5, 6, 4), drawn(0.4, 60, draws)]
-    no_sad = replace(folds[0], confusion=(*folds[0].confusion[:3], (0, 0, 0, 0)), macro_f1=float("nan"))
-    folds[0] = no_sad
-    results = [result(baseline_spec(fold), level(5), {"urdu": score}) for fold, score in enumerate(folds)]
-    told = compare(kept(tmp_path, results), "s", [candidate("a", results)], ["urdu"])
-    clips = [row for score in folds for row in predictions("urdu", score)]
-    truth, guess = [row["emotion"] for row in clips], [EMOTIONS[row["predicted"]] for row in clips]
-    f1 = told.rows[0].test["urdu"].macro_f1
-    assert f1.mean == pytest.approx(f1_score(truth, guess, average="macro", labels=list(EMOTIONS)))
-    assert f1.pooled
-    assert isnan(f1.sd)
-    assert told.rows[0].macro is not None
-    assert told.rows[0].macro.macro_f1.pooled
-    uar = told.rows[0].test["urdu"].uar
-    assert uar.mean == pytest.approx(recall_score(truth, guess, average="macro", labels=list(EMOTIONS)))
-    assert told.rows[0].macro.uar == uar, "one language is its own macro mean"
-    assert percent(f1).endswith("†")
-    assert any("urdu: fold 0 has no sad clip" in note for note in told.notes)
-    assert isnan(pooled_macro_f1([no_sad])), "absent even when pooled: n/a"
-
-
-def test_pooling_is_per_seed_and_seeds_are_then_averaged(tmp_path: Path) -> None:
-    no_sad = replace(hits(5, 5, 5, 5), confusion=((9, 1, 0, 0), (0, 9, 1, 0), (0, 1, 9, 0), (0, 0, 0, 0)))
-    no_sad = replace(no_sad, macro_f1=float("nan"))
-    by_seed = {0: [no_sad, level(8)], 1: [no_sad, level(3)]}
-    results = [
-        result(baseline_spec(fold, seed), level(5), {"urdu": score})
-        for seed, folds in by_seed.items()
-        for fold, score in enumerate(folds)
-    ]
-    told = compare(kept(tmp_path, results), "s", [candidate("a", results)], ["urdu"])
-    expected = np.mean([pooled_macro_f1(folds) for folds in by_seed.values()])
-    assert told.rows[0].test["urdu"].macro_f1.mean == pytest.approx(expected)
-
-
-def test_one_fold_has_no_sd(tmp_path: Path) -> None:
-    results = byol(0.99, {("urdu", 0, 0): (5, 6)})
-    row = compare(kept(tmp_path, results), "s", [candidate("a", results)], ["urdu"]).rows[0]
-    assert percent(row.test["urdu"].uar) == "60.0 (n/a)"
-    assert percent(Mean(0.5432, 0.0211, 5)) == "54.3 (2.1)"
-    assert percent(None) == "–"
-
-
-def test_floors_stand_below_and_a_choice_that_is_not_above_one_is_told(tmp_path: Path) -> None:
-    group = flat(0.99, 6, 5)
-    floors = {
-        method: [
-            result(floor_spec(method, fold), level(3), {name: level(correct) for name in LANGUAGES})
-            for fold in range(2)
-        ]
-        for method, correct in {"nuisance_only": 3, "own_statistics": 7}.items()
-    }
-    told = compare(
-        kept(tmp_path, group, *floors.values()),
-        "s",
-        [candidate("a", group)],
-        LANGUAGES,
-        floors=[candidate(*item) for item in floors.items()],
-    )
-    lines = as_text(told).splitlines()
-    order = [next(k for k, line in enumerate(lines) if name in line) for name in ("a ◄", "nuisance_only", "own_stat")]
-    assert order == sorted(order)
-    assert "the chosen configuration is not above the floor own_statistics (70.0)" in told.notes
-    assert not any("nuisance_only" in note for note in told.notes)
-
-
-def test_folds_that_share_speakers_and_small_folds_are_told(tmp_path: Path) -> None:
-    group = flat(0.99, 6, 5)
-    told = compare(kept(tmp_path, group), "s", [candidate("a", group)], LANGUAGES, shared_speakers=["urdu"])
-    notes = "\n".join(told.notes)
-    assert "urdu: folds are not speaker-disjoint" in notes
-    assert "german: folds are not speaker-disjoint" not in notes
-    sd = 100 * sqrt(4 * 0.5 * 0.5 / 10 / 16)
-    assert f"german: folds of as few as 40 clips; chance alone gives their UAR an sd of {sd:.1f} points" in notes
-
-
-def test_the_chance_sd_is_that_of_redrawn_clips() -> None:
-    draws = np.random.default_rng(3)
-    score = hits(16, 12, 10, 5, of=20)
-    redrawn = np.mean([draws.binomial(20, rate, 40_000) / 20 for rate in (0.8, 0.6, 0.5, 0.25)], axis=0)
-    assert chance_sd(score) == pytest.approx(redrawn.std(), rel=0.02)
-
-
-def test_every_look_is_counted_and_told(tmp_path: Path) -> None:
-    group = flat(0.99, 6, 5)
-    ledger = kept(tmp_path, group)
-    looks = [compare(ledger, "byol_tau", [candidate("a", group)], LANGUAGES) for _ in range(2)]
-    assert looks[0].notes[-1] == "test scores of byol_tau have been opened 1 time"
-    assert looks[1].notes[-1] == "test scores of byol_tau have been opened 2 times"
-
-
-def test_an_empty_ledger_gives_a_table_of_what_is_missing(tmp_path: Path) -> None:
-    told = compare(Ledger(tmp_path), "s", [candidate("a", flat(0.99, 6, 5))], LANGUAGES)
-    assert isinstance(told, Comparison)
-    assert judge(told.rows) is None
-    assert "4 of 4 cells missing (urdu fold 0 seed 0: not run; " in as_text(told)
-
-
-def test_text_and_markdown_carry_the_numbers_and_the_unit(tmp_path: Path) -> None:
-    groups = [flat(0.99, 6, 5), flat(0.996, 7, 4)]
-    candidates = [candidate("tau=[0.99]", groups[0]), candidate("a|b", groups[1])]
-    told = compare(kept(tmp_path, *groups), "byol_tau", candidates, LANGUAGES, held_out=["english"])
-    assert "UAR, macro-F1 and accuracy in %" in as_text(told)
-    assert "tau=[0.99]" in as_text(told), "brackets are no markup"
-    table = [line for line in as_markdown(told).split("\n- ")[0].splitlines() if line.startswith("|")]
-    assert {line.count(" | ") for line in table} == {13}
-    assert "| tau=[0.99] | 60.0 (0.0) | 50.0 (0.0) |" in as_markdown(told)
-
-
-# --- dropped and many
-
-
-def test_a_dropped_configuration_stands_below_with_its_reason_and_no_mean(tmp_path: Path) -> None:
-    whole, raced = varied(0.9, [4, 5, 4, 5, 4]), varied(0.99, [8, 9])
-    planned = {(language, fold, 0): "0" * 63 + str(fold) for language in LANGUAGES for fold in range(2, 5)}
-    candidates = [candidate("a", whole), Candidate("b", {**candidate("b", raced).cells, **planned})]
-    why = "dropped after 2 of 5 blocks, 4.1 validation points behind (3.0 would have been too many)"
-    told = compare(
-        kept(tmp_path, whole, raced), "s", candidates, LANGUAGES, reference="a", dropped={"b": why, "a": "no"}
-    )
-    (row,) = told.unfinished
-    assert (row.reason, row.macro, row.test, row.done, row.planned) == (why, None, {}, 4, 10)
-    assert [row.name for row in told.rows] == ["a"], "whoever has all cells was not dropped"
-    text = as_text(told)
-    assert f"b: {why}" in text
-    assert text.index("  a ◄ chosen") < text.index("  b (4/10)")
-    assert "no other configuration than the reference a is complete" in text
-    assert "90.0" not in text
-
-
-def test_of_many_configurations_the_terminal_has_the_reference_the_chosen_and_the_best_by_validation(
-    tmp_path: Path,
+def test_the_newest_of_several_runs_is_told_and_the_others_are_named(
+    store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    groups = [
-        (f"c{n:02}", [result(spec(0.9 + n / 1000, "urdu", 0), hits(n % 9, 5, 5, 5), {"urdu": level(5)})])
-        for n in range(LISTED + 1)
+    first = asked(GROUPS)
+    later = asked(dict(list(GROUPS.items())[:2]), at="2026-11-22T00:00:00+00:00", command="… --set a=1")
+    write(store, later)
+    told = said(store, capsys, "byol_tau")
+    assert "τ|" not in told
+    assert f"another run of byol_tau, byol_tau/{first.digest}: asked 2026-11-21T10:00:00+00:00: python -m" in told
+    assert "τ|" in said(store, capsys, f"byol_tau/{first.digest}")
+
+
+def test_dropped_and_failed_are_told_from_the_record(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = GROUPS["tau=0.99"][3].spec.key()
+    Ledger(store).set_aside([lost])
+    write(store, asked(GROUPS, failed={lost: "nan: the loss is nan at step 3"}))
+    assert "1 of 10 cells missing (urdu fold 3 seed 0: nan: the loss is nan at step 3)" in said(
+        store, capsys, "byol_tau"
+    )
+    write(store, asked(GROUPS, dropped={"tau=0.99": "dropped after 1 of 5 blocks, 12.0 validation points behind"}))
+    assert "tau=0.99: dropped after 1 of 5 blocks, 12.0 validation points behind" in said(store, capsys, "byol_tau")
+
+
+def test_the_demos_note_is_told_by_every_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(store, asked(GROUPS, note="DEMO: its numbers say nothing."))
+    for shape in ("table", "markdown", "latex", "html"):
+        assert "DEMO: its numbers say nothing." in said(store, capsys, "byol_tau", "--format", shape)
+
+
+# --- formats
+
+
+def test_csv_has_every_cell_and_its_means_are_the_tables(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(StringIO(said(store, capsys, "byol_tau", "--format", "csv"))))
+    assert {row["configuration"] for row in rows} == set(GROUPS)
+    uar = [
+        float(row["value"])
+        for row in rows
+        if (row["configuration"], row["language"], row["measure"]) == ("tau=0.99", "urdu", "uar")
     ]
-    told = compare(
-        kept(tmp_path, *(own for _, own in groups)), "s", [candidate(*one) for one in groups], ["urdu"], reference="c00"
+    assert uar == pytest.approx([0.8, 0.9, 0.8, 0.8, 0.8])
+    held_out = [row for row in rows if (row["language"], row["measure"]) == ("english", "n")]
+    assert len(held_out) == 3 * 2 * 5
+    assert {row["value"] for row in held_out} == {"40"}
+    assert {row["language"] for row in rows} == {*LANGUAGES, "english", "valid/hrl"}
+    valid = [float(row["value"]) for row in rows if (row["language"], row["measure"]) == ("valid/hrl", "macro_f1")]
+    assert fmean(valid) == pytest.approx(0.5)
+
+
+def test_csv_of_two_sweeps_is_one_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(store, asked({"tau=0.9": GROUPS["tau=0.9"]}, sweep="byol_lambda"))
+    told = said(store, capsys, "byol_tau", "byol_lambda", "--format", "csv")
+    rows = list(csv.reader(StringIO(told)))
+    assert len({len(row) for row in rows}) == 1
+    assert [row[0] for row in rows].count("sweep") == 1
+    assert {row[0] for row in rows[1:]} == {"byol_tau", "byol_lambda"}
+
+
+class Checked(HTMLParser):
+    """Reads a page as strictly as XML, but for the elements that have no end."""
+
+    VOID = frozenset({"meta"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tables: list[list[list[tuple[str, str]]]] = []
+        self.captions = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        own = dict(attributes)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("th", "td"):
+            assert tag == "td" or own["scope"] in ("col", "row", "rowgroup")
+            self.tables[-1][-1].append((tag, own.get("rowspan") or "1"))
+        self.captions += tag == "caption"
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_html_is_a_whole_page_whose_tables_have_captions_and_headings(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = said(store, capsys, "byol_tau", "--format", "html")
+    page = Checked()
+    page.feed(told)
+    assert page.open == []
+    assert told.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert page.captions == len(page.tables) >= 3
+    for table in page.tables:
+        head, *body = table
+        assert all(tag == "th" for tag, _ in head)
+        spanning = False
+        for row in body:
+            spanning = row[0][1] == "3" or (spanning and row[0][0] == "td")
+            assert len(row) + (2 if spanning and row[0][0] == "td" else 0) == len(head)
+    assert "τ|&lt;&amp;%_{}$#" in told
+    assert "http" not in told, "it needs nothing from elsewhere"
+
+
+def test_latex_is_ascii_balanced_and_every_row_fits_its_columns(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no TeX here: the words that are used are those of LaTeX itself and of booktabs, and all fits."""
+    told = said(store, capsys, "byol_tau", "--format", "latex")
+    assert told.isascii()
+    known = {
+        *("begin", "end", "centering", "footnotesize", "caption", "toprule", "midrule", "bottomrule", "item"),
+        *("triangleleft", "textdagger", "textbar", "textless", "textgreater", "tau", "times", "leftrightarrow"),
+        *("lambda", "surd", "ldots"),
+    }
+    assert set(re.findall(r"\\([A-Za-z]+)", told)) <= known
+    plain = re.sub(r"\\[\\&%$#_{}]", "", told)
+    depth = 0
+    for letter in plain:
+        depth += (letter == "{") - (letter == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert not set("#%~^") & set(plain)
+    assert all(line.count("$") % 2 == 0 for line in plain.splitlines())
+    assert list(_environments(told)) == []
+    for columns, body in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", told, re.DOTALL):
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert rows
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns)}
+
+
+def _environments(told: str) -> Iterator[str]:
+    """Those that are still open at the end."""
+    opened: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", told):
+        if kind == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    yield from opened
+
+
+def test_letters_become_latex() -> None:
+    assert escaped("τ=0.99 & 5 %") == r"$\tau$=0.99 \& 5 \%"
+    assert escaped("a_b{c}\\~^ λ=0") == r"a\_b\{c\}\textbackslash{}\textasciitilde{}\textasciicircum{} $\lambda$=0"
+    assert escaped("−1.2 ± 3 – 4×") == r"$-$1.2 $\pm$ 3 -- 4$\times$"
+    assert escaped("é ç 中") == "e c (U+4E2D)"
+
+
+# --- what it refuses
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("byol_tua",), "no results of 'byol_tua' in store '.*'; there are: byol_tau"),
+        (("byol_tau", "byol_tua"), "no results of 'byol_tua'"),
+        (("byol_tau", "--format", "pdf"), "unknown format 'pdf'; there are: csv, html, latex, markdown, table"),
+        (
+            ("byol_tau", "--reference", "best"),
+            "unknown configuration of byol_tau 'best'; there are: tau=0.9, tau=0.99, τ",
+        ),
+        (("byol_tau", "--against", "xiang"), "unknown paper 'xiang'; there are: gong2025"),
+        ((), "the following arguments are required: NAME"),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_opens_nothing(
+    store: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], rule: str
+) -> None:
+    assert re.match(f"error: {rule}", refused(store, capsys, *words))
+    assert openings(store) == 0
+
+
+def test_of_many_configurations_an_error_names_those_that_are_called_alike(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = asked(GROUPS).configurations[0].cells
+    many = tuple(replace(asked(GROUPS).configurations[0], name=f"tau=0.9{n:03}", cells=cells) for n in range(500))
+    write(store, asked(GROUPS, sweep="many", configurations=many))
+    told = refused(store, capsys, "many", "--reference", "tau=0.9123x")
+    assert "tau=0.9123," in told
+    assert told.count("tau=") == 21
+
+
+# --- from the ledger alone
+
+
+def test_it_needs_neither_ray_nor_mlflow_nor_a_running_sweep(store: Path) -> None:
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from orchestrator.compare import main; code = main(sys.argv[1:]);"
+            "print(sorted({'ray', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules))); sys.exit(code)",
+            *("byol_tau", "--store", str(store), "--against", "gong2025"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert len(told.listed) == SHORT
-    assert told.listed[0] == "c00", "the reference is worst by validation"
-    best = sorted(range(1, LISTED + 1), key=lambda n: -(n % 9))[: SHORT - 1]
-    assert set(told.listed) == {"c00", *(f"c{n:02}" for n in best)}
-    assert f"{LISTED + 1 - SHORT} more configurations" in as_text(told)
-    assert "  c10 " not in as_text(told)
-    assert "| c10 |" in as_markdown(told)
+    assert told.stdout.endswith("[]\n")
 
 
-def test_the_number_of_folds_is_told_once_and_where_it_differs_by_itself(tmp_path: Path) -> None:
-    told = against(tmp_path, "", {"a": varied(0.9, [4, 5, 4]), "b": varied(0.99, [8, 9, 8])})
-    assert "mean (sd) over n = 3 folds" in as_text(told)
-    assert percent(Mean(0.5, 0.02, 4), 5) == "50.0 (2.0, n 4)"
-    assert percent(Mean(0.5, float("nan"), 4, pooled=True), 5) == "50.0† (n 4)"
-
-
-def test_languages_whose_folds_share_speakers_are_marked_in_the_head(tmp_path: Path) -> None:
-    group = flat(0.99, 6, 5)
-    told = compare(kept(tmp_path, group), "s", [candidate("a", group)], LANGUAGES, shared_speakers=["urdu"])
-    head = next(line for line in as_text(told).splitlines() if "valid UAR" in line)
-    assert "urdu ‡" in head
-    assert "german ‡" not in head
-    assert "‡: folds not speaker-disjoint" in " ".join(as_text(told).split())
-
-
-# --- choosing
-
-
-def test_each_language_is_told_whom_the_others_labels_choose(tmp_path: Path) -> None:
-    """One winner over all languages would be chosen by labels of every one of them."""
-
-    def cells(tau: float, valid: Mapping[str, int], test: int) -> list[Result]:
-        return [
-            replace(one, valid={**one.valid, "other-languages": level(valid[str(one.spec.target)])})
-            for one in flat(tau, 5, test)
-        ]
-
-    groups = [cells(0.9, {"urdu": 9, "german": 3}, 4), cells(0.99, {"urdu": 5, "german": 8}, 6)]
-    candidates = [candidate(*pair) for pair in zip("ab", groups, strict=True)]
-    told = compare(kept(tmp_path, *groups), "s", candidates, LANGUAGES, selector="other-languages")
-    notes = "\n".join(told.notes)
-    assert (
-        "urdu: chosen by the others' labels: a; its test UAR is 40.0 (0.0), rank 2 of 2 by test (uses other LRL"
-        in notes
+def test_as_a_module_it_prints_as_wide_as_it_needs_to_be(store: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "orchestrator.compare", "byol_tau", "--store", str(store)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "german: chosen by the others' labels: b; its test UAR is 60.0 (0.0), rank 1 of 2 by test" in notes
+    assert told.stderr == ""
+    assert any(len(line) > 100 for line in told.stdout.splitlines())
 
 
-def test_the_worst_language_chooses_where_that_is_the_objective(tmp_path: Path) -> None:
-    def cells(tau: float, urdu: int, german: int) -> list[Result]:
-        return byol(
-            tau, {(name, fold, 0): (v, 5) for name, v in (("urdu", urdu), ("german", german)) for fold in range(2)}
-        )
-
-    groups = [cells(0.9, 9, 3), cells(0.99, 5, 5)]
-    candidates = [candidate(*pair) for pair in zip("ab", groups, strict=True)]
-    ledger = kept(tmp_path, *groups)
-    by_mean, by_worst = (
-        compare(ledger, "s", candidates, LANGUAGES, objective=name).verdict for name in ("mean", "worst")
-    )
-    assert by_mean is not None
-    assert by_worst is not None
-    assert (by_mean.winner.name, by_worst.winner.name) == ("a", "b")
+def test_a_reader_that_has_seen_enough_is_no_error(store: Path) -> None:
+    command = f"{sys.executable} -m orchestrator.compare byol_tau --store {store} --format csv | head -1"
+    told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("sweep,configuration")
+    assert "Traceback" not in told.stderr

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.diagnosis import SWEEP, diagnoses, of_choice, of_failures, of_tests, section, tags
-from orchestrator.finding import RULES, Finding, gathered, lines, tag
+from orchestrator.answers.diagnosis import SWEEP, diagnoses, of_choice, of_failures, of_tests, section, tags
+from orchestrator.answers.finding import RULES, Finding, gathered, lines, tag
+from orchestrator.answers.notes import Verdict
+from orchestrator.answers.rows import Candidate, Place
+from orchestrator.answers.section import Findings
 from orchestrator.ledger import Ledger
 from orchestrator.messages import WORDS
-from orchestrator.notes import Verdict
-from orchestrator.rows import Candidate, Place
-from orchestrator.section import Findings
 from tests.synthetic_results import floor_spec, hits, spec
 from tests.test_training_faults import cell, faults, only
 from tests.test_transfer_faults import BEFORE

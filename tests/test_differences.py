@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orchestrator.compare import compare
-from orchestrator.rows import Candidate
+from orchestrator.answers.comparison import compare
+from orchestrator.answers.rows import Candidate
 from tests.synthetic_results import baseline_spec, hits, result, spec
 from tests.synthetic_sweeps import LANGUAGES, against, candidate, kept, level, varied
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.evaluators import OWN, evaluated
-from orchestrator.heard import Cells
-from orchestrator.tallies import tally
+from orchestrator.answers.evaluators import OWN, evaluated
+from orchestrator.answers.heard import Cells
+from orchestrator.answers.tallies import tally
 from tests.synthetic_results import baseline_spec, hits, result, spec
 from trainers.scores import Score
 

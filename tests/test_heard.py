@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
-from orchestrator.heard import Cells, Heard, confusions, heard
-from orchestrator.statistics import Floats
-from orchestrator.tallies import Tally, tally
+from orchestrator.answers.heard import Cells, Heard, confusions, heard
+from orchestrator.answers.statistics import Floats
+from orchestrator.answers.tallies import Tally, tally
 from tests.synthetic_results import hits, result, spec
 from trainers.corpora.utterance import EMOTIONS
 from trainers.scores import Score, score

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.published import GONG2025, beside
+from orchestrator.answers.section import Section
+from orchestrator.answers.shown import answered
 from orchestrator.asked import Asked
-from orchestrator.compare import Comparison
-from orchestrator.published import GONG2025, beside
-from orchestrator.section import Section
-from orchestrator.shown import answered
 from tests.synthetic_results import baseline_spec, result
 from tests.synthetic_sweeps import LANGUAGES, asked, kept, level, varied
 from trainers.result import Result

@@ -13,13 +13,13 @@ from scipy.stats import spearmanr
 from sklearn.metrics import f1_score
 
 import search_spaces
-from orchestrator import crossing, distance, gender, speakers, stability
 from orchestrator.answer import SHOWN
-from orchestrator.compare import compare
+from orchestrator.answers import crossing, distance, gender, speakers, stability
+from orchestrator.answers.comparison import compare
+from orchestrator.answers.rows import Candidate
+from orchestrator.answers.section import Findings, Section
+from orchestrator.answers.table import as_markdown, as_text
 from orchestrator.ledger import Ledger
-from orchestrator.rows import Candidate
-from orchestrator.section import Findings, Section
-from orchestrator.table import as_markdown, as_text
 from tests.synthetic_results import baseline_spec, hits, result, spec
 from trainers.corpora import CORPORA
 from trainers.corpora.distances import FROM_ENGLISH, Distance

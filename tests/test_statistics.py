@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from orchestrator.statistics import (
+from orchestrator.answers.statistics import (
     DRAWS,
     block_means,
     corrected_t,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator.answers.remembered import Memory, tallies_of
+from orchestrator.answers.tallies import CLASSES, Counts, Layout, Pile, tally
 from orchestrator.ledger import Ledger
-from orchestrator.remembered import Memory, tallies_of
-from orchestrator.tallies import CLASSES, Counts, Layout, Pile, tally
 from tests.synthetic_results import baseline_spec, drawn, hits, predictions, result, spec
 from trainers.corpora.utterance import EMOTIONS
 from trainers.result import Result

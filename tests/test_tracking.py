@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from orchestrator.rows import Candidate, Place, Row, row
+from orchestrator.answers.rows import Candidate, Place, Row, row
 from orchestrator.tracking import Tracker, default_uri
 from tests.synthetic_results import baseline_spec, curve_row, hits, result, spec
 from trainers.errors import UserError

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator import training_faults
-from orchestrator.diagnosis import of_training
-from orchestrator.finding import Finding, tag
-from orchestrator.rows import Place
+from orchestrator.answers import training_faults
+from orchestrator.answers.diagnosis import of_training
+from orchestrator.answers.finding import Finding, tag
+from orchestrator.answers.rows import Place
 from tests import small_world
 from tests.synthetic_results import baseline_spec, floor_spec, hits, spec
 from tests.test_watching import BASELINE, BYOL, byol_run, run, watched

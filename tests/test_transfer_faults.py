@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import transfer_faults
-from orchestrator.claims import MACRO, Claim
-from orchestrator.finding import Finding, tag
-from orchestrator.rows import Place
+from orchestrator.answers import transfer_faults
+from orchestrator.answers.claims import MACRO, Claim
+from orchestrator.answers.finding import Finding, tag
+from orchestrator.answers.rows import Place
 from tests.synthetic_results import baseline_spec, hits
 from tests.test_training_faults import only
 from trainers.corpora.utterance import EMOTIONS

@@ -19,9 +19,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.answers.rows import Candidate
 from orchestrator.asked import Asked, write
 from orchestrator.ledger import Ledger
-from orchestrator.rows import Candidate
 from tests.synthetic_results import spec
 from trainers.corpora.utterance import EMOTIONS
 from trainers.result import Result

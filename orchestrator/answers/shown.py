@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 
-from orchestrator import diagnosis
+from orchestrator.answers import diagnosis
+from orchestrator.answers.comparison import Comparison, compare
+from orchestrator.answers.section import Findings, Show
 from orchestrator.asked import Asked
-from orchestrator.compare import Comparison, compare
 from orchestrator.ledger import Ledger
-from orchestrator.section import Findings, Show
 
 SHOWN: Mapping[str, tuple[str, str]] = {
     "matrix": ("crossing", "matrices"),
@@ -27,7 +27,7 @@ MANY = 4
 def show(name: str) -> Show:
     """What makes the sections of that name."""
     file, function = SHOWN[name]
-    made: Show = getattr(import_module(f"orchestrator.{file}"), function)
+    made: Show = getattr(import_module(f"orchestrator.answers.{file}"), function)
     return made
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.rows import Place
+from orchestrator.answers.rows import Place
 
 PUBLISHED = "Gong et al. 2025"
 OURS = "ours"

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from orchestrator.claims import points
-from orchestrator.heard import Cells
-from orchestrator.section import Section, share
-from orchestrator.statistics import Floats
+from orchestrator.answers.claims import points
+from orchestrator.answers.heard import Cells
+from orchestrator.answers.section import Section, share
+from orchestrator.answers.statistics import Floats
 from trainers.corpora.utterance import EMOTIONS
 
 HIGH = ("angry", "happy")

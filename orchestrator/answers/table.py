@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.compare import Comparison
-from orchestrator.rows import MEASURES, Mean, Measures, Row
-from orchestrator.section import Section
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.rows import MEASURES, Mean, Measures, Row
+from orchestrator.answers.section import Section
 
 MEASURE_NAMES = {"uar": "UAR", "macro_f1": "F1", "accuracy": "acc"}
 ABSENT = "–"

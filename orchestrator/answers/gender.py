@@ -6,8 +6,8 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.rows import Candidate
-from orchestrator.section import Findings, Found, Section, share
+from orchestrator.answers.rows import Candidate
+from orchestrator.answers.section import Findings, Found, Section, share
 from trainers.corpora.utterance import EMOTIONS, GENDERS
 
 Counts = NDArray[np.int64]

@@ -10,8 +10,8 @@ from math import isnan
 
 import numpy as np
 
-from orchestrator.heard import Heard
-from orchestrator.statistics import (
+from orchestrator.answers.heard import Heard
+from orchestrator.answers.statistics import (
     ALPHA,
     FEWEST_BLOCKS,
     ROUNDING,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.claims import MACRO, Claim, claims, interval_text, p_value, points, sentence
-from orchestrator.heard import Cells, Heard, confusions, heard
-from orchestrator.section import Section
-from orchestrator.statistics import Floats, f1_resampled, interval, smallest_flip_p
+from orchestrator.answers.claims import MACRO, Claim, claims, interval_text, p_value, points, sentence
+from orchestrator.answers.heard import Cells, Heard, confusions, heard
+from orchestrator.answers.section import Section
+from orchestrator.answers.statistics import Floats, f1_resampled, interval, smallest_flip_p
 
 FEW = 6
 """Up to so many configurations each has a sentence on the mean of the languages; of more, the chosen one and those

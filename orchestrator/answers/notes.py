@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean
 
-from orchestrator.rows import Candidate, Mean, Place, Row, Scored, Tested, places_of
+from orchestrator.answers.rows import Candidate, Mean, Place, Row, Scored, Tested, places_of
 from trainers.corpora.utterance import EMOTIONS
 
 SMALL_FOLD = 100

@@ -10,10 +10,10 @@ from statistics import fmean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.claims import Claim, points
-from orchestrator.finding import Finding
-from orchestrator.notes import chance_sd
-from orchestrator.rows import Folds, Place, by_fold, measures
+from orchestrator.answers.claims import Claim, points
+from orchestrator.answers.finding import Finding
+from orchestrator.answers.notes import chance_sd
+from orchestrator.answers.rows import Folds, Place, by_fold, measures
 from trainers.corpora.utterance import EMOTIONS
 from trainers.result import Result
 from trainers.scores import Score

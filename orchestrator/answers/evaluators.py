@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 
-from orchestrator.heard import Cells
-from orchestrator.means import Scored, measures
-from orchestrator.section import Section, share
+from orchestrator.answers.heard import Cells
+from orchestrator.answers.means import Scored, measures
+from orchestrator.answers.section import Section, share
 
 OWN = "own target"
 """The evaluator that all other tables have: the target network that the training itself kept."""

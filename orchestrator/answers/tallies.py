@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.statistics import macro_f1
+from orchestrator.answers.statistics import macro_f1
 from trainers.corpora.utterance import EMOTIONS
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 from statistics import fmean
 
-from orchestrator.finding import Finding, place_name
-from orchestrator.rows import Place
+from orchestrator.answers.finding import Finding, place_name
+from orchestrator.answers.rows import Place
 from trainers.health import CHANCE_UAR, LEAST_RANK, LOST, SPACES, left
 from trainers.methods.configs import ByolConfig
 from trainers.result import Result

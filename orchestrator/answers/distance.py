@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.stats import permutation_test, rankdata
 
-from orchestrator.rows import Candidate, by_fold, measures
-from orchestrator.section import Findings, Found, Section, share
+from orchestrator.answers.rows import Candidate, by_fold, measures
+from orchestrator.answers.section import Findings, Found, Section, share
 from trainers.corpora.distances import FROM_ENGLISH
 
 KINDS = ("featural", "syntax", "phonology", "genetic", "geographic")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from statistics import fmean
 
-from orchestrator.rows import Candidate
-from orchestrator.section import Findings, Found, Section, share
+from orchestrator.answers.rows import Candidate
+from orchestrator.answers.section import Findings, Found, Section, share
 
 
 def verification(findings: Findings) -> Iterator[Section]:

@@ -3,10 +3,10 @@ r"""A comparison as LaTeX, to be read with \input; the tables need \usepackage{b
 import unicodedata
 from collections.abc import Sequence
 
-from orchestrator.compare import Comparison
-from orchestrator.rows import Row
-from orchestrator.section import Section
-from orchestrator.table import lines, parts, places, reasons, title
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.rows import Row
+from orchestrator.answers.section import Section
+from orchestrator.answers.table import lines, parts, places, reasons, title
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

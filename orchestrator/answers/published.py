@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.means import MEASURES, Measures, Scored, measures
+from orchestrator.answers.rows import Candidate, places_of
+from orchestrator.answers.section import Section
+from orchestrator.answers.table import ABSENT, MEASURE_NAMES, percent
 from orchestrator.asked import Asked
-from orchestrator.compare import Comparison
-from orchestrator.means import MEASURES, Measures, Scored, measures
-from orchestrator.rows import Candidate, places_of
-from orchestrator.section import Section
-from orchestrator.table import ABSENT, MEASURE_NAMES, percent
 from trainers.errors import unknown
 
 SHORT_COPY_S = 2.05

@@ -4,10 +4,10 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 
-from orchestrator.compare import Comparison
-from orchestrator.means import MEASURES, Scored
-from orchestrator.rows import Place
-from orchestrator.tallies import Tally
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.means import MEASURES, Scored
+from orchestrator.answers.rows import Place
+from orchestrator.answers.tallies import Tally
 
 HEADINGS = ("sweep", "configuration", "trained_for", "language", "fold", "seed", "measure", "value")
 """`trained_for`: the language whose speech the training heard, empty where it serves all. `language`: what was tested,

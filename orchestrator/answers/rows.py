@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Any, Protocol
 
-from orchestrator.means import MEASURES as MEASURES
-from orchestrator.means import NAN, Blocks, average, macro, mean, summed_up
-from orchestrator.means import Folds as Folds
-from orchestrator.means import Mean as Mean
-from orchestrator.means import Measures as Measures
-from orchestrator.means import Scored as Scored
-from orchestrator.means import measures as measures
-from orchestrator.means import pooled_macro_f1 as pooled_macro_f1
+from orchestrator.answers.means import MEASURES as MEASURES
+from orchestrator.answers.means import NAN, Blocks, average, macro, mean, summed_up
+from orchestrator.answers.means import Folds as Folds
+from orchestrator.answers.means import Mean as Mean
+from orchestrator.answers.means import Measures as Measures
+from orchestrator.answers.means import Scored as Scored
+from orchestrator.answers.means import measures as measures
+from orchestrator.answers.means import pooled_macro_f1 as pooled_macro_f1
 
 Place = tuple[str | None, int, int]
 """Of a cell in its configuration: target language (None: it serves all languages), fold, seed."""

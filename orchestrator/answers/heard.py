@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.rows import Place
-from orchestrator.statistics import Floats, repeat_of
-from orchestrator.tallies import CLASSES, Pile, Tally
+from orchestrator.answers.rows import Place
+from orchestrator.answers.statistics import Floats, repeat_of
+from orchestrator.answers.tallies import CLASSES, Pile, Tally
 
 Cells = Mapping[Place, Tally]
 

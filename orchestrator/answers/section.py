@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.answers.rows import Candidate, Place
 from orchestrator.ledger import Ledger
-from orchestrator.rows import Candidate, Place
 from trainers.result import Result
 
 Found = Mapping[Place, Result]

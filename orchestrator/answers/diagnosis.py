@@ -6,13 +6,13 @@ and `of_choice` read test scores, so only a comparison, which opens these, may c
 
 from collections.abc import Collection, Mapping, Sequence
 
-from orchestrator import training_faults, transfer_faults
-from orchestrator.claims import Claim
-from orchestrator.finding import RULES, Finding, lines, place_name, tag
+from orchestrator.answers import training_faults, transfer_faults
+from orchestrator.answers.claims import Claim
+from orchestrator.answers.finding import RULES, Finding, lines, place_name, tag
+from orchestrator.answers.notes import Verdict
+from orchestrator.answers.rows import Candidate
+from orchestrator.answers.section import Findings, Found, Section
 from orchestrator.messages import WORDS
-from orchestrator.notes import Verdict
-from orchestrator.rows import Candidate
-from orchestrator.section import Findings, Found, Section
 
 SWEEP = "the sweep"
 """What is said of no single configuration stands under this name."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from orchestrator.rows import Candidate, by_fold, measures
-from orchestrator.section import Findings, Found, Section, share
+from orchestrator.answers.rows import Candidate, by_fold, measures
+from orchestrator.answers.section import Findings, Found, Section, share
 
 
 def matrices(findings: Findings) -> Iterator[Section]:

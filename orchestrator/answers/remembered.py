@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.answers.tallies import CLASSES, Layout, Matrices, Name, Pile, Tally, tally
 from orchestrator.ledger import Ledger
-from orchestrator.tallies import CLASSES, Layout, Matrices, Name, Pile, Tally, tally
 
 SCHEMA = 1
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from statistics import fmean, median, stdev, variance
 
-from orchestrator.section import Findings, Found, Section, share
+from orchestrator.answers.section import Findings, Found, Section, share
 
 NAN = float("nan")
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from orchestrator.compare import Comparison
-from orchestrator.rows import MEASURES, Row
-from orchestrator.section import Section
-from orchestrator.table import lines, parts, places, reasons, title
+from orchestrator.answers.comparison import Comparison
+from orchestrator.answers.rows import MEASURES, Row
+from orchestrator.answers.section import Section
+from orchestrator.answers.table import lines, parts, places, reasons, title
 
 STYLE = """
 :root { color-scheme: light dark; }

@@ -1,0 +1,1 @@
+"""What a sweep came to: scores, tests of significance, claims, diagnoses, tables and pictures."""
