@@ -23,7 +23,7 @@ from trainers.result import Result
 SCHEMA = 1
 """Raised when the layout of a record changes; records of a newer schema are refused and left as they are."""
 
-DETAILS = ("history", "predictions")
+DETAILS = ("history", "predictions", "embeddings")
 
 Rename = Callable[[str, str], None]
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from orchestrator.ground import Ground
 from trainers import cell
 from trainers.cell import Stopped, Workspace
 from trainers.corpora.prepared import Prepared
+from trainers.embeddings import unpack
 from trainers.errors import UserError
 from trainers.methods.configs import BaselineConfig, ByolConfig, FloorConfig, MethodConfig
 from trainers.result import Result
@@ -127,6 +129,9 @@ def test_a_result_holds_all_that_was_promised(demo_ground: Ground, tmp_path: Pat
     for language, score in result.test.items():
         rows = [row for row in result.predictions if row["part"] == f"test/{language}"]
         assert score.n == len(rows)
+        kept = unpack(result.embeddings[f"test/{language}"])
+        assert kept.shape == (len(rows), 32)
+        assert len(np.unique(kept, axis=0)) == len(rows)
 
 
 # --- test speech stays shut

@@ -62,13 +62,16 @@ def test_a_prediction_is_that_of_the_mean_logits_of_the_windows() -> None:
     heard = speech()
     split = small_world.split(Tones())
     method = Hears(heard)
-    found = Evaluation(heard, split).predict(method, only=["test/away"])["test/away"]
+    found, embedded = Evaluation(heard, split).predict_embedded(method)
+    assert list(embedded) == [part for part in found if not part.startswith("valid/")]
     wanted = []
-    for name in split.test["away"]:
+    for place, name in enumerate(split.test["away"]):
         whole = torch.from_numpy(heard.prepared.samples(heard.prepared.index[name]))
         logits = [whole[first : first + 3200] @ method.weights for first in (0, 2400, 4800)]
         wanted.append(int(torch.stack(logits).mean(0).argmax()))
-    assert found.tolist() == wanted
+        windows = [whole[first : first + 3200] for first in (0, 2400, 4800)]
+        torch.testing.assert_close(embedded["test/away"][place], torch.stack(windows).mean(0))
+    assert found["test/away"].tolist() == wanted
 
 
 def test_a_cell_trains_and_is_scored_on_chunks() -> None:

@@ -21,6 +21,7 @@ from trainers.audio.front_end import FrontEnd
 from trainers.building import Trained, build, build_stage
 from trainers.corpora import CORPORA
 from trainers.corpora.prepared import Prepared, prepare
+from trainers.embeddings import packed
 from trainers.encoder_files import DEFAULT_ENCODER
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
@@ -263,7 +264,7 @@ def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:
 
 def _scored(spec: CellSpec, method: Trained, finished: Run, evaluation: Evaluation) -> Result:
     """All scores of the last weights and, as secondary ones, of other evaluators and of the best validation."""
-    found = evaluation.predict(method)
+    found, embedded = evaluation.predict_embedded(method)
     others = {name: evaluation.predict(method, other, evaluation.compared) for name, other in method.others().items()}
     facts = {"best_step": float(finished.best_step), **method.facts(spec.training.steps)}
     if "online" in others:
@@ -271,7 +272,8 @@ def _scored(spec: CellSpec, method: Trained, finished: Run, evaluation: Evaluati
     rows = evaluation.rows(found, {name: others[name] for name in others if name == "online"})
     last_is_best = finished.best_step == spec.training.steps
     others["early_stopped"] = found if last_is_best else _early_stopped(method, finished, evaluation)
-    return _result(spec, evaluation, found, others, finished=finished, facts=facts, rows=rows)
+    result = _result(spec, evaluation, found, others, finished=finished, facts=facts, rows=rows)
+    return replace(result, embeddings=packed(embedded))
 
 
 def _early_stopped(method: Trained, finished: Run, evaluation: Evaluation) -> Predictions:

@@ -50,11 +50,17 @@ class Evaluation:
         self, method: Classifier, encoder: nn.Module | None = None, only: Sequence[str] | None = None
     ) -> Predictions:
         """Predictions of all parts, or only some, by the method's inference path or through another encoder."""
-        method.eval()
         inference, head = method.inference()
         through = encoder or inference
         chosen = {part: ids for part, ids in self.parts.items() if only is None or part in only}
-        return {part: self._classes(ids, method.hear, through, head) for part, ids in chosen.items()}
+        return {part: self._outputs(ids, method, through, head)[0].numpy() for part, ids in chosen.items()}
+
+    @torch.no_grad()
+    def predict_embedded(self, method: Classifier) -> tuple[Predictions, dict[str, Tensor]]:
+        """Predictions of all parts by the method's inference path, and (n, d) embeddings of those that are tested."""
+        found = {part: self._outputs(ids, method, *method.inference()) for part, ids in self.parts.items()}
+        embedded = {part: rows for part, (_, rows) in found.items() if not part.startswith("valid/")}
+        return {part: classes.numpy() for part, (classes, _) in found.items()}, embedded
 
     @property
     def compared(self) -> list[str]:
@@ -62,23 +68,25 @@ class Evaluation:
         low = [name for name in self.split.unlabelled or self.split.whole if name in self.split.test]
         return [f"valid/{self.split.selector}", *(f"test/{name}" for name in low or self.split.test)]
 
-    def _classes(
-        self, ids: Sequence[str], hear: Callable[..., Any], encoder: nn.Module, head: nn.Module
-    ) -> NDArray[np.int64]:
-        batches = self.speech.numbers(ids).split(BATCH)
-        if self.speech.front_end.crop == "chunks":
-            averaged = [self._averaged(batch, hear, encoder, head).argmax(1).cpu() for batch in batches]
-            return torch.cat(averaged).numpy()
-        found: list[Tensor] = [head(encoder(hear(batch))).argmax(1).cpu() for batch in batches]
-        return torch.cat(found).numpy()
+    def _outputs(
+        self, ids: Sequence[str], method: Classifier, encoder: nn.Module, head: nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        """(n,) class numbers and (n, d) embeddings; of a clip in windows, of its mean logits and its mean embedding."""
+        method.eval()
+        found = [self._of_batch(batch, method.hear, encoder, head) for batch in self.speech.numbers(ids).split(BATCH)]
+        logits, embedded = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return logits.argmax(1).cpu(), embedded.float().cpu()
 
-    def _averaged(self, batch: Tensor, hear: Callable[..., Any], encoder: nn.Module, head: nn.Module) -> Tensor:
-        """(n, classes): the mean logits of the windows that cover each clip."""
+    def _of_batch(
+        self, batch: Tensor, hear: Callable[..., Any], encoder: nn.Module, head: nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        """(n, classes) logits and (n, d) embeddings."""
+        if self.speech.front_end.crop != "chunks":
+            embedded: Tensor = encoder(hear(batch))
+            return head(embedded), embedded
         places, starts = self.speech.windows(batch)
-        logits: Tensor = head(encoder(hear(batch[places], starts)))
-        where = places.to(logits.device)
-        summed = logits.new_zeros(len(batch), logits.shape[1]).index_add_(0, where, logits)
-        return summed / torch.bincount(where, minlength=len(batch))[:, None]
+        embedded = encoder(hear(batch[places], starts))
+        return _averaged(head(embedded), places, len(batch)), _averaged(embedded, places, len(batch))
 
     def scores(self, predictions: Predictions, only: Sequence[str] | None = None) -> Scores:
         """The score of each part that was predicted, or of some of them."""
@@ -104,6 +112,13 @@ class Evaluation:
         clip = self.speech.prepared.utterances[self.speech.prepared.index[name]]
         labels = {"language": clip.language, "speaker": clip.speaker, "gender": clip.gender, "emotion": clip.emotion}
         return {"part": part, "id": name, **labels}
+
+
+def _averaged(rows: Tensor, places: Tensor, clips: int) -> Tensor:
+    """(clips, d): the mean of the windows that cover each clip."""
+    where = places.to(rows.device)
+    summed = rows.new_zeros(clips, rows.shape[1]).index_add_(0, where, rows)
+    return summed / torch.bincount(where, minlength=clips)[:, None]
 
 
 def group(name: str, scores: Scores) -> Scores:

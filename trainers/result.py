@@ -21,6 +21,8 @@ class Result:
     `facts`: single numbers (target_initial_share, agreement, train_uar, embedding/std/urdu and start/embedding/std/urdu
     of step 0, …); results of older versions have fewer. `history`: one row of numbers per validation.
     `predictions`: one row per test clip (id, language, speaker, gender, emotion, predicted, …).
+    `embeddings`: part ("test/urdu") -> its clips' embeddings in the order of their rows, as `embeddings.packed` makes
+    them; empty where nothing was trained, and in results of older versions.
     `seconds`: where the time went. `versions`: what it ran on.
     """
 
@@ -32,6 +34,7 @@ class Result:
     facts: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     predictions: list[dict[str, Any]] = field(default_factory=list)
+    embeddings: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
