@@ -35,6 +35,7 @@ class CellWork:
     def __call__(self) -> Work:
         from trainers import cell
         from trainers.corpora.prepared import open_prepared
+        from trainers.ranks import from_first, leads
 
         first, *others = self.encoder_folders.items()
         workspaces = {first[0]: cell.Workspace(open_prepared(self.prepared), first[1], self.store)}
@@ -56,11 +57,12 @@ class CellWork:
                 return {**NO_SCORE, "seconds": time.perf_counter() - started}
             spec = CellSpec.from_dict(payload)
             place = workspaces[spec.encoder_fingerprint]
-            result = ledger.read(spec.key())
+            result = from_first(lambda: ledger.read(spec.key()))
             if result is None:
                 result = cell.run(spec, place, progress=report, stopped=stopped)
-                ledger.write(result)
-                cell.forget_checkpoint(spec, place)
+                if leads():
+                    ledger.write(result)
+                    cell.forget_checkpoint(spec, place)
             return summary(result, self.select_on)
 
         return work

@@ -28,6 +28,7 @@ from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.configs import FLOORS, AdaptationConfig, ByolConfig, hears_target
 from trainers.protocols import Protocol, protocol_named
+from trainers.ranks import from_first, leads
 from trainers.result import Result
 from trainers.spec import CellSpec, code_version
 from trainers.speech import Speech
@@ -168,8 +169,9 @@ def run_stage(
     if stage is None:
         return None
     key = stage.key()
-    if found := stages.read(workspace.store, key):
-        return found
+    found = stages.read(workspace.store, key) if leads() else None
+    if from_first(lambda: found is not None):
+        return found or stages.read(workspace.store, key)
     speech = workspace.speech(spec.front_end)
     method = build_stage(spec, split, speech, workspace.backbone)
     training = stage_training(spec)
@@ -188,8 +190,9 @@ def run_stage(
     )
     facts = method.facts(training.steps) | watch.facts(finished.start, finished.history)
     result = StageResult(method.product().state_dict(), facts, finished.history)
-    stages.write(workspace.store, stage, result)
-    shutil.rmtree(folder, ignore_errors=True)
+    if leads():
+        stages.write(workspace.store, stage, result)
+        shutil.rmtree(folder, ignore_errors=True)
     return result
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainers.audio.draws import stable_seed
 from trainers.encoders import trainable
 from trainers.health import require_alive
-from trainers.ranks import average_gradients
+from trainers.ranks import average_gradients, from_first, leads
 from trainers.schedules import warm_up
 from trainers.spec import Training
 
@@ -153,6 +153,8 @@ def _keep_best(run: Run, method: Any, reached: float) -> None:
 
 
 def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: Run) -> None:
+    if not leads():
+        return
     half_written = checkpoint.with_suffix(f".{os.getpid()}.tmp")
     state = {"method": method.state_dict(), "optimiser": optimiser.state_dict(), "run": vars(run)}
     try:
@@ -165,14 +167,29 @@ def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: R
 
 
 def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | None) -> Run | None:
-    if checkpoint is None or not checkpoint.is_file():
+    """Where the first rank finds a checkpoint, all ranks go on from it."""
+    if checkpoint is None:
+        return None
+    found = _checkpointed(checkpoint) if leads() else None
+    if not from_first(lambda: found is not None):
+        return None
+    state = found or _loaded(checkpoint)
+    method.load_state_dict(state["method"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Run(**state["run"])
+
+
+def _checkpointed(checkpoint: Path) -> dict[str, Any] | None:
+    if not checkpoint.is_file():
         return None
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return _loaded(checkpoint)
     except Exception as error:  # a torn file fails in many ways; the training is then simply done from the start
         warnings.warn(f"checkpoint {checkpoint} is damaged and set aside: {error}", stacklevel=2)
         checkpoint.replace(checkpoint.with_suffix(".damaged"))
         return None
-    method.load_state_dict(state["method"])
-    optimiser.load_state_dict(state["optimiser"])
-    return Run(**state["run"])
+
+
+def _loaded(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return state
