@@ -1,10 +1,10 @@
 """A comparison as one plain page of HTML: tables with captions and headings that a screen reader can follow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from orchestrator.answers.comparison import Comparison
-from orchestrator.answers.rows import MEASURES, Row
+from orchestrator.answers.rows import Row
 from orchestrator.answers.section import Section
 from orchestrator.answers.table import lines, parts, places, reasons, title
 
@@ -26,41 +26,54 @@ LABELS = ("complete", "incomplete", "floor")
 def as_html(comparisons: Sequence[Comparison]) -> str:
     """All comparisons below one another; needs nothing beside itself."""
     heading = ", ".join(each.sweep for each in comparisons)
-    body = "\n".join(line for each in comparisons for line in _body(each))
+    return page(heading, STYLE, [line for each in comparisons for line in _body(each)])
+
+
+def page(heading: str, style: str, body: Iterable[str]) -> str:
+    """A whole page of HTML."""
+    lines_of_body = "\n".join(body)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(heading)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<style>{style}</style>\n</head>\n<body>\n<main>\n{lines_of_body}\n</main>\n</body>\n</html>\n"
     )
 
 
 def _body(comparison: Comparison) -> Iterator[str]:
     yield f"<h1>{escape(comparison.sweep)}</h1>"
+    yield main_table(comparison)
+    yield from notes([*reasons(comparison), *comparison.notes])
+    for section in comparison.sections:
+        yield from section_table(section)
+
+
+def main_table(comparison: Comparison) -> str:
+    """All configurations and floors with their scores."""
     headings = ["configuration", "valid UAR", "test", *places(comparison)]
     groups = [
         f"<tbody>\n{''.join(_entry(comparison, row, label) for row in part)}</tbody>"
         for label, part in zip(LABELS, parts(comparison), strict=True)
         if part
     ]
-    yield _table(title(comparison), headings, groups)
-    yield from _notes([*reasons(comparison), *comparison.notes])
-    for section in comparison.sections:
-        yield from _section(section)
+    return _table(title(comparison), headings, groups)
 
 
 def _entry(comparison: Comparison, row: Row, label: str) -> str:
-    """A row's three lines; its name spans them."""
+    """A row's lines; its name spans them."""
     said = "" if label == "complete" else f"{label}: "
     first, *others = lines(comparison, row)
-    span = f' rowspan="{len(MEASURES)}"'
+    span = f' rowspan="{1 + len(others)}"' if others else ""
     head = f'<th scope="rowgroup"{span}>{escape(said + first[0])}</th><td{span}>{escape(first[1])}</td>'
     return f"<tr>{head}{_cells(first[2:])}</tr>\n" + "".join(f"<tr>{_cells(line[2:])}</tr>\n" for line in others)
 
 
-def _section(section: Section) -> Iterator[str]:
-    rows = [f'<tr><th scope="row">{escape(row[0])}</th>{_cells(row[1:])}</tr>\n' for row in section.rows]
+def section_table(section: Section, most: int | None = None) -> Iterator[str]:
+    """A small table and what a reader must know of it; of its rows at most so many, and how many are left out."""
+    shown = section.rows[:most]
+    rows = [f'<tr><th scope="row">{escape(row[0])}</th>{_cells(row[1:])}</tr>\n' for row in shown]
     yield _table(section.title, section.headings, [f"<tbody>\n{''.join(rows)}</tbody>"])
-    yield from _notes(section.notes)
+    left_out = len(section.rows) - len(shown)
+    yield from notes([*([f"{left_out} more rows are not shown here"] if left_out else []), *section.notes])
 
 
 def _table(caption: str, headings: Sequence[str], groups: Sequence[str]) -> str:
@@ -72,9 +85,10 @@ def _table(caption: str, headings: Sequence[str], groups: Sequence[str]) -> str:
     )
 
 
-def _notes(notes: Sequence[str]) -> Iterator[str]:
-    if notes:
-        yield "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
+def notes(told: Sequence[str]) -> Iterator[str]:
+    """A list of lines; nothing where there is none."""
+    if told:
+        yield "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in told) + "</ul>"
 
 
 def _cells(words: Sequence[str]) -> str:
