@@ -1,16 +1,20 @@
 """What a person is told of a sweep's costs: before it runs, and when it is over."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 from orchestrator.budget import Budget
 from orchestrator.costs import Estimate
 from orchestrator.disk import Disk
 from orchestrator.display import clock
+from orchestrator.timings import Timing
 from trainers.errors import require
 
 HOW = {
     "same": "by {} like these, of other values or folds",
     "alike": "by {} with as much work in a step",
     "akin": "by {} of the same methods and encoders, in proportion to the speech that they heard",
-    "rehearsed": "by {} that were rehearsed",
+    "rehearsed": "by rehearsals of {}",
 }
 """By what a time is told, for each of `timings.RULES`."""
 
@@ -19,6 +23,28 @@ def told(estimate: Estimate, price: float | None = None) -> list[str]:
     """The estimate in a few lines; `price` of a GPU-hour, in whatever money. UserError for a price of 0 or less."""
     lines = [_to_run(estimate), _time(estimate), _room(estimate.disk, estimate.crew.slots)]
     return [*lines, _money(estimate, price)] if price is not None else lines
+
+
+@dataclass
+class Bill:
+    """What a run is expected to cost. `reckon`: the same once canaries have told how long cells take; `price`: as in
+    `told`."""
+
+    expected: Estimate
+    reckon: Callable[[Sequence[Timing]], Estimate]
+    price: float | None = None
+
+    def told(self) -> list[str]:
+        return told(self.expected, self.price)
+
+    def rehearsed(self, timings: Sequence[Timing]) -> list[str]:
+        """What can be told now of a time that was not known; nothing where it was, or still is not."""
+        if self.expected.hours is not None:
+            return []
+        self.expected = self.reckon(timings)
+        if self.expected.hours is None:
+            return []
+        return [_time(self.expected), *([_money(self.expected, self.price)] if self.price is not None else [])]
 
 
 def after(estimate: Estimate, spent: Budget, cells: int) -> str:

@@ -18,21 +18,25 @@ from orchestrator.objective import mean_of_blocks
 from orchestrator.outcome import Outcome
 from orchestrator.plan import Plan
 from orchestrator.search import Growth, Search
+from orchestrator.timings import Timing, rehearsed
 from orchestrator.tracking import Tracker
 from orchestrator.work import CellWork
 from search_spaces import Sweep
+from trainers.spec import CellSpec
 
 
 @dataclass(frozen=True)
 class Means:
     """What a run may take: slots at a time, GPUs for each cell (None: what there is), and when it is `enough`.
 
-    `canary`: a short cell of each kind runs before all others. `busy`: is told often how many slots work.
+    `canary`: a short cell of each kind runs before all others; once all have, `rehearsed` is told how long they took,
+    and has lines for the person. `busy`: is told often how many slots work.
     """
 
     slots: int | None = None
     gpus_per_cell: float | None = None
     canary: bool = True
+    rehearsed: Callable[[list[Timing]], Iterable[str]] = lambda _: ()
     busy: Callable[[int], None] = lambda _: None
     enough: Callable[[], str] = str
 
@@ -52,9 +56,9 @@ def run_missing(
     before = known_of(answer)
     with Display(answer.names, len(before)) as display, ThreadPoolExecutor(1, "mlflow") as beside:
         cells = with_canaries(cells_of(answer), before) if means.canary else cells_of(answer)
-        canaries: dict[str, Event | None] = {cell.key: None for cell in cells if cell.role == CANARY}
+        canaries = Canaries({cell.key: cell for cell in cells if cell.role == CANARY}, means.rehearsed)
         mirror = Mirror(answer, tracker, display, beside, canaries)
-        mirror.sendknown_of(before.keys())
+        mirror.send_known(before.keys())
 
         def show(snapshot: Snapshot) -> None:
             means.busy(snapshot.running)
@@ -75,12 +79,43 @@ def run_missing(
             on_snapshot=show,
             on_notice=display.say,
             on_drop=lambda one, why: display.say(f"{answer.plan.configurations[one].name}: {why}"),
-            enough=lambda: mirror.hopeless() or means.enough(),
+            enough=lambda: canaries.hopeless() or means.enough(),
         )
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()
             beside.shutdown(cancel_futures=True)
-    return mirror.answer, outcome
+    return mirror.answer, replace(outcome, done=outcome.done - canaries.alive)
+
+
+@dataclass
+class Canaries:
+    """How the short cells ended that run before all others. `rehearsed`: as in `Means`."""
+
+    cells: Mapping[str, Cell]
+    rehearsed: Callable[[list[Timing]], Iterable[str]]
+    ends: dict[str, Event] = field(default_factory=dict)
+
+    def note(self, event: Event) -> Iterable[str]:
+        """Take in the end of one; what is to be said once all have ended."""
+        if event.key not in self.cells:
+            return ()
+        self.ends[event.key] = event
+        timings = [timing for key in self.ends if (timing := self._timing(key))]
+        return self.rehearsed(timings) if len(self.ends) == len(self.cells) and timings else ()
+
+    @property
+    def alive(self) -> int:
+        return sum(event.summary is not None for event in self.ends.values())
+
+    def hopeless(self) -> str:
+        """Why nothing of the plan can run: every canary died."""
+        dead = [event.reason for event in self.ends.values() if event.summary is None]
+        return f"every cell would fail: {dead[0]}" if dead and len(dead) == len(self.cells) else ""
+
+    def _timing(self, key: str) -> Timing | None:
+        told = self.ends[key].summary or {}
+        spec = CellSpec.from_dict(self.cells[key].payload["canary_of"])
+        return rehearsed(spec, told["step_s"], told["scoring_s"], told["share"]) if "step_s" in told else None
 
 
 @dataclass
@@ -91,7 +126,7 @@ class Mirror:
     tracker: Tracker
     display: Display
     beside: ThreadPoolExecutor
-    canaries: dict[str, Event | None] = field(default_factory=dict)
+    canaries: Canaries
     leaving: threading.Event = field(default_factory=threading.Event)
 
     def grow(self, answer: Answer) -> None:
@@ -102,21 +137,15 @@ class Mirror:
 
     def told(self, event: Event) -> None:
         """A cell's end: a failure is said at once, a result sent."""
-        if event.key in self.canaries:
-            self.canaries[event.key] = event
+        for line in self.canaries.note(event):
+            self.display.say(line)
         if event.summary is None and not event.because:  # what fails with it is in the table
             name = self.answer.names.get(event.key, event.key)
             self.display.say(f"failed: {name}: {event.told}")
         elif event.summary is not None and self.answer.configuration_of(event.key):
             self._submit(self._send, event.key)
 
-    def hopeless(self) -> str:
-        """Why nothing of the plan can run: every canary died."""
-        fates = [event for event in self.canaries.values() if event is not None]
-        dead = [event.reason for event in fates if event.summary is None]
-        return f"every cell would fail: {dead[0]}" if dead and len(dead) == len(self.canaries) else ""
-
-    def sendknown_of(self, keys: Iterable[str]) -> None:
+    def send_known(self, keys: Iterable[str]) -> None:
         """Send what MLflow lacks of the results that were there before."""
         self._submit(self._send_missing, frozenset(keys))
 

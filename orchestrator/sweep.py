@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from math import ceil
@@ -18,7 +19,7 @@ from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
 from orchestrator.answers.table import render
 from orchestrator.asked import write
-from orchestrator.bill import after, told
+from orchestrator.bill import Bill, after
 from orchestrator.budget import Budget
 from orchestrator.cluster import connected
 from orchestrator.costs import Crew, Estimate, estimate
@@ -30,6 +31,7 @@ from orchestrator.plan import Plan, Request, plan
 from orchestrator.run import Growing, Means, encoders_of, run_missing
 from orchestrator.search import Search
 from orchestrator.slots import HopelessError
+from orchestrator.timings import Timing
 from orchestrator.tracking import Tracker
 from search_spaces import Sweep
 from trainers import stages
@@ -99,14 +101,28 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
     answer = Answer(sweep, stood, planned, Ledger(store), asked.tracking_uri, command, chosen_by)
     announce(out, answer, search.told(planned) if search else chosen_by.told(sweep, planned))
-    expected = estimate(planned, answer.ledger, crew_of(asked), encoders_of(answer), at_most=answer.contest is not None)
-    for line in told(expected, asked.price_per_gpu_hour):
+    crew = crew_of(asked)
+    bill, spent = (
+        bill_of(answer, crew, asked.price_per_gpu_hour),
+        Budget(asked.budget_gpu_hours, crew.units_per_cell, crew.unit),
+    )
+    for line in bill.told():
         out.print(line, markup=False)
     if asked.dry_run:
         return 0
     asking = Asking(asked, sweep, stood, request)
     growing = Growing(search, asking.plan, at_once(asked, planned)) if search else None
-    return _run(asking, out, answer, growing, expected)
+    return _run(asking, out, answer, growing, bill, spent)
+
+
+def bill_of(answer: Answer, crew: Crew, price: float | None) -> Bill:
+    """What the rest of a plan will cost, by like cells of the ledger, or by what canaries will have told."""
+
+    def reckon(rehearsals: Sequence[Timing]) -> Estimate:
+        at_most = answer.contest is not None
+        return estimate(answer.plan, answer.ledger, crew, encoders_of(answer), rehearsals=rehearsals, at_most=at_most)
+
+    return Bill(reckon(()), reckon, price)
 
 
 def crew_of(asked: argparse.Namespace) -> Crew:
@@ -145,11 +161,9 @@ def at_once(asked: argparse.Namespace, planned: Plan) -> int:
     return max(1, ceil(slots / len(planned.of(0))) + 1)
 
 
-def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, expected: Estimate) -> int:
+def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, bill: Bill, spent: Budget) -> int:
     """Run what is missing, then show what came of it."""
     asked, mirror = asking.asked, tracker(answer)
-    crew = expected.crew
-    spent = Budget(asked.budget_gpu_hours, crew.units_per_cell, crew.unit)
     with answer.ledger.lock(asked.name), _kept_for_repeats(asked):
         if asked.fresh:
             _set_aside(out, answer, mirror)
@@ -158,6 +172,7 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, e
             asked.slots,
             asked.gpus_per_cell,
             canary=not asked.no_canary,
+            rehearsed=bill.rehearsed,
             busy=lambda count: spent.note(count, time.monotonic()),
             enough=spent.reason,
         )
@@ -172,7 +187,7 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, e
                 lambda line: out.print(line, markup=False),
             )
         if outcome.done:
-            out.print(after(expected, spent, outcome.done), markup=False)
+            out.print(after(bill.expected, spent, outcome.done), markup=False)
         if outcome.interrupted:
             mirror.close()
             why = outcome.stopped or "interrupted"

@@ -153,6 +153,7 @@ class Experience:
                 self.scoring.add(timing, units)
         for timing in rehearsals:
             self._add(timing, {REHEARSED})
+            self.scoring.add(timing, units)
 
     def _add(self, timing: Timing, rules: Iterable[str]) -> None:
         for name in rules:

@@ -49,8 +49,8 @@ class CellWork:
             started = time.perf_counter()
             if "canary_of" in payload:
                 spec = CellSpec.from_dict(payload["canary_of"])
-                _rehearse(spec, workspaces[spec.encoder_fingerprint], report, stopped)
-                return {**NO_SCORE, "seconds": time.perf_counter() - started}
+                told = _rehearse(spec, workspaces[spec.encoder_fingerprint], report, stopped)
+                return {**NO_SCORE, "seconds": time.perf_counter() - started, **told}
             if "stage_of" in payload:
                 spec = CellSpec.from_dict(payload["stage_of"])
                 cell.run_stage(spec, workspaces[spec.encoder_fingerprint], progress=report, stopped=stopped)
@@ -70,14 +70,19 @@ class CellWork:
 
 def _rehearse(
     spec: CellSpec, place: "cell.Workspace", report: Callable[[int, int, str], None], stopped: Callable[[], bool]
-) -> None:
-    """A short cell from end to end, its result written where results go and removed again."""
+) -> dict[str, float]:
+    """A short cell from end to end, its result written where results go and removed again. Says what it tells of how
+    long cells take, as `timings.rehearsed` takes it: nothing where it has trained nothing."""
     from trainers import cell
 
     report(0, 1, "canary")
     result = cell.rehearse(spec, place, stopped=stopped)
     with TemporaryDirectory(dir=place.store, prefix="rehearsal-") as scratch:
         Ledger(Path(scratch)).write(result)
+    if "step" not in result.seconds:
+        return {}
+    share = result.facts["scored_share"]
+    return {"step_s": result.seconds["step"], "scoring_s": result.seconds["scoring"], "share": share}
 
 
 def summary(result: Result, select_on: str) -> dict[str, Any]:

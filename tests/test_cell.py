@@ -134,6 +134,22 @@ def test_a_result_holds_all_that_was_promised(demo_ground: Ground, tmp_path: Pat
         assert len(np.unique(kept, axis=0)) == len(rows)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["byol", "baseline"])
+def test_a_rehearsal_tells_what_a_step_takes_and_how_much_it_scored_and_leaves_nothing(
+    demo_ground: Ground, tmp_path: Path, method: str
+) -> None:
+    asked, place = spec(demo_ground, method), workspace(demo_ground, tmp_path)
+    heard = cell.rehearse(asked, place)
+    split = place.split(asked)
+    every = [ids for parts in (split.valid, split.test, split.whole) for ids in parts.values()]
+    scored = [score.n for scores in (heard.valid, heard.test, heard.whole) for score in scores.values()]
+    assert sum(scored) < sum(map(len, every))
+    assert heard.facts["scored_share"] == sum(scored) / sum(map(len, every))
+    assert 0 < heard.seconds["step"] < heard.seconds["training"]
+    assert not list(tmp_path.iterdir())
+
+
 # --- test speech stays shut
 
 

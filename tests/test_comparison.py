@@ -12,8 +12,10 @@ from sklearn.metrics import f1_score, recall_score
 
 from orchestrator.answers.comparison import LISTED, SHORT, Comparison, compare, judge
 from orchestrator.answers.notes import chance_sd
+from orchestrator.answers.page import as_html
 from orchestrator.answers.rows import Candidate, Mean, Place, pooled_macro_f1
-from orchestrator.answers.table import as_markdown, as_text, percent
+from orchestrator.answers.table import as_markdown, as_text, lines, percent
+from orchestrator.answers.table import places as places_of
 from orchestrator.ledger import Ledger
 from tests.synthetic_results import baseline_spec, drawn, floor_spec, hits, predictions, result, spec
 from tests.synthetic_sweeps import LANGUAGES, against, byol, candidate, flat, kept, level, varied
@@ -104,6 +106,28 @@ def test_a_failed_fold_makes_the_configuration_incomplete_and_never_drops_out_of
     assert told.verdict.winner.name == "a", "an incomplete configuration cannot win"
     assert "the loss is nan at step 3" in as_text(told)
     assert "incomplete" in as_markdown(told)
+    (told_of_it,) = [line for line in as_markdown(told).splitlines() if line.startswith("| incomplete: b ")]
+    assert told_of_it.split(" | ")[1] == "–", "a validation mean over fewer folds would pass for that of all"
+
+
+def test_a_dropped_configuration_has_one_line_without_a_number(tmp_path: Path) -> None:
+    whole, beaten = flat(0.99, 5, 4), flat(0.996, 3, 3)
+    gone = beaten[1::2]
+    places = {**candidate("b", beaten[::2]).cells, **candidate("b", gone).cells}
+    told = compare(
+        kept(tmp_path, whole, beaten[::2]),
+        "s",
+        [candidate("a", whole), Candidate("b", places)],
+        LANGUAGES,
+        dropped={"b": "dropped after 1 of 2 blocks, 20.0 validation points behind"},
+    )
+    (row,) = told.unfinished
+    assert row.valid is not None
+    assert list(lines(told, row)) == [["b (2/4)", *["–"] * (2 + len(places_of(told)))]]
+    assert "b: dropped after 1 of 2 blocks, 20.0 validation points behind" in as_text(told)
+    page = as_html([told])
+    assert page.count('<th scope="rowgroup"') == 2
+    assert page.count('rowspan="3"') == 2, "name and validation of the complete row"
 
 
 def test_a_result_without_the_languages_scores_is_incomplete(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import search_spaces
-from orchestrator.bill import after, told
+from orchestrator.bill import Bill, after, told
 from orchestrator.budget import LONGEST_S, Budget
 from orchestrator.costs import Crew, Estimate, estimate, wall_s
 from orchestrator.disk import MIRRORED_BYTES, RESULT_BYTES, Disk, weights_bytes
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Request, plan
-from orchestrator.timings import rehearsed
+from orchestrator.timings import Timing, rehearsed
 from tests.synthetic_results import hits, result
 from tests.unheard import ground
 from trainers import stages
@@ -109,8 +109,30 @@ def test_rehearsals_tell_where_no_cell_was_timed(tmp_path: Path, tau: Plan, enco
     assert estimate(tau, ledger, Crew(slots=1), encoders).seconds is None
     canary = rehearsed(tau.cells[0].spec, step_s=0.5, scoring_s=2.0, share=0.25)
     found = estimate(tau, ledger, Crew(slots=1), encoders, rehearsals=[canary])
-    assert found.seconds == pytest.approx(45 * (100 * 0.5 + 8.0))  # floors: no scoring was timed
+    assert found.seconds == pytest.approx(45 * (100 * 0.5 + 8.0) + 15 * 8.0)  # a floor is a scoring
     assert (found.by, found.told_by) == ("rehearsed", 1)
+
+
+def test_what_canaries_tell_is_said_where_nothing_was_known_and_only_there(
+    tmp_path: Path, tau: Plan, encoders: dict[str, Path]
+) -> None:
+    ledger = Ledger(tmp_path / "store")
+
+    def bill() -> Bill:
+        def reckon(rehearsals: Sequence[Timing]) -> Estimate:
+            return estimate(tau, ledger, Crew(slots=2), encoders, rehearsals=rehearsals)
+
+        return Bill(reckon(()), reckon)
+
+    canary = rehearsed(tau.cells[0].spec, step_s=0.5, scoring_s=2.0, share=0.25)
+    unknown = bill()
+    assert unknown.rehearsed([canary]) == [
+        "time: 0.76 core-hours, 22 min 46 s on 2 slots of 1 core, by rehearsals of 1 cell"
+    ]
+    assert unknown.expected.seconds == pytest.approx(45 * 58.0 + 15 * 8.0)
+    assert unknown.rehearsed([canary]) == []
+    finish(ledger, [tau.cells[0].spec], 100.0, 5.0, **CPU)
+    assert bill().rehearsed([canary]) == []
 
 
 def test_a_stage_counts_once_unless_it_is_there_or_all_of_its_cells_are(

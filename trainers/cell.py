@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +29,7 @@ from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.configs import FLOORS, AdaptationConfig, ByolConfig, hears_target
 from trainers.protocols import Protocol, protocol_named
-from trainers.ranks import from_first, leads
+from trainers.ranks import from_first, leads, world
 from trainers.result import Result
 from trainers.spec import CellSpec, code_version
 from trainers.speech import Speech
@@ -39,9 +40,9 @@ from trainers.watching import MOST_CLIPS, watch_cell, watch_stage
 
 __all__ = ["Stopped", "Workspace", "rehearse", "run", "run_stage"]
 
-REHEARSED_STEPS = 2
+REHEARSED_STEPS = 3
 REHEARSED_CLIPS = 16
-"""Of a rehearsal: optimiser steps, and clips of each part that is scored."""
+"""Of a rehearsal: optimiser steps, of which the first warms up, and clips of each part that is scored."""
 
 
 @dataclass
@@ -137,18 +138,29 @@ def run(
 
 
 def rehearse(spec: CellSpec, workspace: Workspace, *, stopped: Callable[[], bool] = lambda: False) -> Result:
-    """Two steps of a cell, and of its stage, and the scores of a few clips: does such a cell run here from end to end?
+    """Three steps of a cell, and of its stage, and scores of a few clips: does such a cell run here from end to end?
 
-    Raises whatever `run` would. It keeps nothing, and the numbers of its result mean nothing.
+    Raises whatever `run` would. It keeps nothing, and the scores of its result mean nothing. `seconds["step"]` is what
+    a step took that was not the first, and `facts["scored_share"]` how much of its clips were scored.
     """
     with TemporaryDirectory(dir=workspace.store, prefix="rehearsal-") as scratch:
         place = replace(workspace, store=Path(scratch))
-        split = place.split(spec).thinned(REHEARSED_CLIPS)
+        whole = place.split(spec)
+        split = whole.thinned(REHEARSED_CLIPS)
         evaluation = Evaluation(place.speech(spec.front_end), split)
         stage = run_stage(spec, place, stopped=stopped, until=REHEARSED_STEPS)
         if isinstance(spec.config, AdaptationConfig):  # its scores need all speakers
             return _result(spec, evaluation, {}, {}, finished=Run(), facts=stage.facts if stage else {}, rows=[])
-        return _trained(spec, evaluation, place, stage, stopped=stopped, until=REHEARSED_STEPS)
+        marks: list[float] = []
+        note = lambda _step, _steps, phase: marks.append(time.perf_counter()) if phase == "training" else None  # noqa: E731
+        result = _trained(spec, evaluation, place, stage, progress=note, stopped=stopped, until=REHEARSED_STEPS)
+        result.seconds["step"] = min((after - before for before, after in pairwise(marks)), default=0.0)
+        result.facts["scored_share"] = _scored_clips(split) / _scored_clips(whole)
+        return result
+
+
+def _scored_clips(split: Split) -> int:
+    return sum(len(ids) for parts in (split.valid, split.test, split.whole) for ids in parts.values())
 
 
 def run_stage(
@@ -310,10 +322,12 @@ def _result(
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """What a result was computed on."""
-    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    python = platform.python_version()
-    return {"torch": torch.__version__, "python": python, "device": device.type, "processor": processor}
+    """What a result was computed on: the processor, and how many GPUs or cores."""
+    on_gpu = device.type == "cuda"
+    processor = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
+    units = {"gpus": str(world()[1])} if on_gpu else {"cores": str(torch.get_num_threads())}
+    about = {"torch": torch.__version__, "python": platform.python_version(), "device": device.type}
+    return {**about, "processor": processor, **units}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -97,7 +97,7 @@ def as_markdown(comparison: Comparison) -> str:
     for label, part in zip(("", "incomplete: ", "floor: "), parts(comparison), strict=True):
         for row in part:
             scores = [percent(_pick(at, name), usual) for at in measured(comparison, row) for name in MEASURES]
-            told.append(_line([f"{label}{row.name}", percent(row.valid), *scores]))
+            told.append(_line([f"{label}{row.name}", validation(row), *scores]))
     below = [line for section in comparison.sections for line in _section_lines(section)]
     return "\n".join([*told, "", *(f"- {line}" for line in (*reasons(comparison), *comparison.notes)), *below]) + "\n"
 
@@ -132,12 +132,21 @@ def measured(comparison: Comparison, row: Row) -> list[Measures | None]:
 
 
 def lines(comparison: Comparison, row: Row) -> Iterator[list[str]]:
-    """A line for each score; the first one also names the configuration and its validation UAR."""
-    usual = comparison.usual_folds
+    """A line for each score; the first one also names the configuration and its validation UAR. A row without any
+    test score has one line alone."""
+    usual, tested = comparison.usual_folds, measured(comparison, row)
+    if not any(tested):
+        yield [called(comparison, row), validation(row), ABSENT, *(ABSENT for _ in tested)]
+        return
     for key in MEASURES:
-        scores = [percent(_pick(place, key), usual) for place in measured(comparison, row)]
-        heads = [called(comparison, row), percent(row.valid)] if key == MEASURES[0] else ["", ""]
+        scores = [percent(_pick(place, key), usual) for place in tested]
+        heads = [called(comparison, row), validation(row)] if key == MEASURES[0] else ["", ""]
         yield [*heads, MEASURE_NAMES[key], *scores]
+
+
+def validation(row: Row) -> str:
+    """Its validation UAR; of a row that is not complete none: a mean over fewer folds would pass for that of all."""
+    return percent(row.valid) if row.complete else ABSENT
 
 
 def called(comparison: Comparison, row: Row) -> str:
