@@ -1,15 +1,17 @@
 """A sweep with all that it takes to answer it, and the answer: the table on the terminal and in MLflow."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from orchestrator import mirrored
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.rows import Candidate
 from orchestrator.answers.shown import SHOWN as SHOWN
 from orchestrator.answers.shown import answered
-from orchestrator.answers.table import as_markdown
 from orchestrator.asked import Asked, write
 from orchestrator.choosing import Choice
 from orchestrator.circumstances import conditions, longest_s, now, paper_name, revision
@@ -17,7 +19,7 @@ from orchestrator.contest import Contest
 from orchestrator.ground import Ground
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Configuration, Plan, PlannedCell
-from orchestrator.tracking import Tracker, default_uri
+from orchestrator.tracking import Tracker, default_uri, telling
 from search_spaces import Sweep
 from trainers import stages
 from trainers.splits import Splits
@@ -121,6 +123,7 @@ class Answer:
             longest_s=longest_s(self.ground.prepared, self.splits.languages),
             failed=dict(failed or {}),
             dropped=dict(dropped or {}),
+            versions=dict(_versions()),
         )
 
     def _candidate(self, one: Configuration) -> Candidate:
@@ -144,29 +147,25 @@ def _places(cells: Sequence[PlannedCell]) -> dict[tuple[str | None, int, int], s
     return {(cell.spec.target, cell.spec.fold, cell.spec.seed): cell.key for cell in cells}
 
 
+def _versions() -> Iterator[tuple[str, str]]:
+    """Of what a sweep runs with; a package that was not installed has none."""
+    for name in ("foldwise", "torch", "ray", "mlflow"):
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
+
+
 def tracker(answer: Answer) -> Tracker:
     """MLflow's mirror of this sweep."""
-    description = f"{answer.sweep.question}\n\n`{answer.command}`\n\nprotocol {answer.ground.protocol.name}"
     uri = answer.tracking_uri or default_uri(answer.ledger.store)
-    return Tracker(uri, answer.plan.sweep, description, settings_of(answer))
+    return Tracker(uri, answer.plan.sweep, telling.described(answer.record()), settings_of(answer))
 
 
 def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
     """Each configuration with all settings that its cells share."""
-    settings = {one.name: answer.plan.of(one.number)[0].spec.settings() for one in answer.plan.configurations}
-    for one in answer.plan.configurations:  # the encoder is no setting of a cell
-        settings[one.name] |= {name: value for name, value in one.values.items() if name == "encoder"}
-    shared = {"protocol": answer.ground.protocol.name, "folds_by": answer.plan.cells[0].spec.folds_by}
-    return {name: {**shared, **own} for name, own in settings.items()}
+    first = [(one, answer.plan.of(one.number)[0].spec) for one in answer.plan.configurations]
+    return {one.name: mirrored.settings(spec, one.values) for one, spec in first}
 
 
 def tell(answer: Answer, comparison: Comparison, mirror: Tracker) -> None:
     """The answer in MLflow: means of every configuration, the opened test scores, the table."""
-    rows = {row.name: row for row in (*comparison.rows, *comparison.unfinished)}
-    for configuration in answer.plan.configurations:
-        row = rows[configuration.name]
-        found = [answer.ledger.light(cell.key) for cell in answer.plan.of(configuration.number)]
-        mirror.aggregate(row)
-        mirror.open_tests(row, [result for result in found if result is not None])
-        mirror.diagnose(configuration.name, comparison.diagnoses.get(configuration.name, ""))
-    mirror.artifact("comparison.md", as_markdown(comparison))
+    telling.tell(answer.record(), answer.ledger, comparison, mirror)

@@ -22,11 +22,11 @@ SCHEMA = 1
 class Asked:
     """A sweep as it was asked.
 
-    `command`: the command line; `at`: when, ISO 8601; `commit`: of the code, "" where that is not known. `note`: what
-    every reader must be told first (the demo's). `folds`: language -> folds of one partition. `conditions`: what may
-    differ from another's experiment, by plain names ("encoder"). `longest_s`: language -> its longest clip.
-    `dropped`, `failed`: why configurations (by name) were given up, and cells (by key) have no result. The other fields
-    are `orchestrator.answers.comparison.compare`'s.
+    `command`: the command line; `at`: when, ISO 8601; `commit`: of the code, "" where that is not known; `versions`: of
+    what it ran with ("torch"). `note`: what every reader must be told first (the demo's). `folds`: language -> folds of
+    one partition. `conditions`: what may differ from another's experiment, by plain names ("encoder"). `longest_s`:
+    language -> its longest clip. `dropped`, `failed`: why configurations (by name) were given up, and cells (by key)
+    have no result. The other fields are `orchestrator.answers.comparison.compare`'s.
     """
 
     sweep: str
@@ -51,6 +51,7 @@ class Asked:
     longest_s: Mapping[str, float] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -92,6 +93,7 @@ def read(path: Path) -> Asked:
         schema = told.pop("schema")
         if schema > SCHEMA:
             raise UserError(f"{path} was written by a newer version (schema {schema}; this one reads up to {SCHEMA})")
+        told = {"versions": {}} | told  # which older records do not have
         return Asked(**{each.name: _typed(each.name, told[each.name]) for each in fields(Asked)})
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

@@ -12,13 +12,13 @@ import shutil
 import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from orchestrator import records
+from orchestrator import openings, records
 from trainers.errors import UserError
 from trainers.result import Result
 
@@ -38,11 +38,14 @@ class Stored:
 
 
 class Ledger:
-    """Results below `store`, by the key of their cell. `rename` is a test's way to stop a write half-way."""
+    """Results below `store`, by the key of their cell. `rename` is a test's way to stop a write half-way.
 
-    def __init__(self, store: Path, *, rename: records.Rename = os.replace) -> None:
+    `counts`: whether a look at test scores is noted; False only where scores that were opened before are told again.
+    """
+
+    def __init__(self, store: Path, *, rename: records.Rename = os.replace, counts: bool = True) -> None:
         self.store = store
-        self._rename = rename
+        self._rename, self._counts = rename, counts
         self._glances: dict[str, tuple[records.Stamp, records.Glance]] = {}
 
     def write(self, result: Result) -> None:
@@ -51,7 +54,7 @@ class Ledger:
         UserError where the store cannot be written (read-only, full); what it held is then as it was.
         """
         key = result.spec.key()
-        path = self._path(key)
+        path = self.path(key)
         with _writing(path), _locked(path.parent / ".lock"):
             earlier = self.read(key)
             if earlier is None:
@@ -151,12 +154,10 @@ class Ledger:
 
     def opened(self, sweep: str, keys: Iterable[str]) -> int:
         """Note that a sweep's test scores were looked at; returns how often that has happened, this time included."""
-        path = self.store / "test_openings.jsonl"
-        entry = json.dumps({"sweep": sweep, "at": _now(), "keys": sorted(keys)})
-        with _writing(path), path.open("ab", buffering=0) as log:
-            log.write(f"{_fresh_line(path)}{entry}\n".encode())
-            os.fsync(log.fileno())
-        return sum(entry.get("sweep") == sweep for entry in _entries(path))
+        if self._counts:
+            with _writing(openings.log_path(self.store)):
+                openings.note(self.store, sweep, set(keys), _now())
+        return openings.count(self.store, sweep)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -175,16 +176,17 @@ class Ledger:
             finally:
                 held.truncate(0)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Where the record of a cell lies, or would lie."""
         return self.store / "cells" / key[:2] / f"{key}.json"
 
     def _files(self, keys: Iterable[str]) -> list[Path]:
         """The files of these results that are there."""
-        records_of = [self._path(key) for key in keys]
+        records_of = [self.path(key) for key in keys]
         return [file for path in records_of for file in (path, records.details_path(path)) if file.exists()]
 
     def _load(self, key: str, read: Callable[[Path], Loaded]) -> Loaded | None:
-        path = self._path(key)
+        path = self.path(key)
         try:
             return read(path)
         except FileNotFoundError:
@@ -234,18 +236,6 @@ def _held(path: Path) -> str:
     except (ValueError, KeyError):
         holder = "another sweep that is just starting"
     return f"store {str(path.parent)!r} is held by {holder}; wait for it, stop it, or choose another --store"
-
-
-def _fresh_line(path: Path) -> str:
-    """What must stand before a new line: nothing, or the line end that a crash swallowed."""
-    return "" if path.read_bytes()[-1:] in (b"", b"\n") else "\n"
-
-
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a log; one that a crash cut short is passed by."""
-    for line in path.read_text().splitlines():
-        with suppress(ValueError):
-            yield json.loads(line)
 
 
 def _now() -> str:

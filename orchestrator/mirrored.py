@@ -5,12 +5,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.answers.rows import MEASURES, Mean, Measures, Row
 from trainers.corpora.utterance import EMOTIONS
+from trainers.errors import UserError
+from trainers.protocols import protocol_named
 from trainers.result import Result, Scores
 from trainers.scores import Score
+from trainers.spec import CellSpec
 
 Numbers = dict[str, float]
 
@@ -31,27 +34,83 @@ def plain(settings: Mapping[str, Any]) -> dict[str, str]:
     return {named(name): "none" if value is None else str(value) for name, value in settings.items()}
 
 
+def title(name: str) -> str:
+    """What a configuration's run is called: by what it differs in, in the papers' letters (`tau=0.99` is `τ=0.99`)."""
+    return LETTERS.sub(lambda found: GREEK[found[1]], name)
+
+
+GREEK = {"tau": "τ", "lambda": "λ", "alpha": "α"}
+LETTERS = re.compile(r"(?<![A-Za-z0-9_])(tau|lambda|alpha)(?=[_=])")
+
+
+def settings(spec: CellSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the cells of a configuration share, flat; `values`: of its point, of which the encoder is no setting."""
+    shared = {"protocol": spec.protocol, "folds_by": spec.folds_by, "method": spec.method}
+    made_by = {"encoder_fingerprint": spec.encoder_fingerprint[:SHORT], "code_version": spec.code_version}
+    return {**shared, **spec.settings(), **made_by, **{k: v for k, v in values.items() if k == "encoder"}}
+
+
+SHORT = 12
+"""Hex digits of a fingerprint that tell it from others."""
+
+
 def cell_params(result: Result) -> dict[str, str]:
     """Every setting of a cell and its place."""
     spec = result.spec
-    place = {"method": spec.method, "target": spec.target, "fold": spec.fold, "seed": spec.seed}
-    return plain({**spec.settings(), **place, "protocol": spec.protocol, "folds_by": spec.folds_by})
+    place = {"target": spec.target, "fold": spec.fold, "seed": spec.seed}
+    return plain({**settings(spec, {}), **place, "data_fingerprint": spec.data_fingerprint[:SHORT]})
 
 
-def cell_tags(result: Result) -> dict[str, str]:
+def cell_tags(result: Result, configuration: str) -> dict[str, str]:
     """What cells are searched by in MLflow, and what they ran on."""
     spec = result.spec
-    place = {"language": spec.target or "all", "fold": str(spec.fold), "seed": str(spec.seed)}
+    place = {"language": spec.target or "all", "fold": str(spec.fold), "seed": str(spec.seed), "method": spec.method}
     versions = {named(f"version/{name}"): value for name, value in result.versions.items()}
-    return {"level": "cell", "cell": spec.key(), **place, **versions}
+    return {"level": "cell", "cell": spec.key(), "name": configuration, **place, **versions}
 
 
 def cell_title(result: Result) -> str:
     return f"{result.spec.target or 'all'} fold={result.spec.fold} seed={result.spec.seed}"
 
 
-def configuration_tags(sweep: str) -> dict[str, str]:
-    return {"level": "configuration", "sweep": sweep}
+def configuration_tags(sweep: str, name: str, params: Mapping[str, str]) -> dict[str, str]:
+    """What configurations are searched by in MLflow."""
+    own = {tag: params[tag] for tag in ("method", "protocol", "encoder") if tag in params}
+    return {"level": "configuration", "sweep": sweep, "name": name, **own}
+
+
+class Dataset(NamedTuple):
+    """Speech that a cell heard: `digest` of the clips and of how its folds part them. `context`: training or test."""
+
+    name: str
+    digest: str
+    source: dict[str, str]
+    context: str
+
+
+def datasets(result: Result) -> list[Dataset]:
+    """What a cell was trained and tested on. The source says how to put the same together again, on any machine."""
+    spec = result.spec
+    heard = {f"{corpora} training": "training" for corpora in _trained_on(spec)}
+    if spec.target and spec.target not in _trained_on(spec):
+        heard |= {f"{spec.target} unlabelled": "training"}
+    heard |= {f"{language} test": "test" for language in result.test}
+    place = {"target": str(spec.target), "fold": str(spec.fold), "seed": str(spec.seed)}
+    source = {"protocol": spec.protocol, "folds_by": spec.folds_by, **place}
+    return [Dataset(name, spec.data_fingerprint[:DIGEST], source, context) for name, context in heard.items()]
+
+
+DIGEST = 32
+"""Of a dataset's digest MLflow keeps up to 36 characters."""
+
+
+def _trained_on(spec: CellSpec) -> list[str]:
+    """The labelled speech of a cell's training: a language within which it is also tested, else the corpora."""
+    try:
+        protocol = protocol_named(spec.protocol)
+    except UserError:  # another version's
+        return [spec.protocol]
+    return [str(spec.target)] if protocol.task == "within" else ["+".join(protocol.high)]
 
 
 def digest(name: str, settings: Mapping[str, str]) -> str:

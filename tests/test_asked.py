@@ -27,6 +27,7 @@ def full() -> Asked:
         longest_s={"urdu": 3.0},
         dropped={"b": "dropped after 2 of 5 blocks"},
         failed={"0" * 64: "nan: the loss is nan"},
+        versions={"torch": "2.11"},
     )
 
 
@@ -38,6 +39,14 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read(path) == one
     assert named(tmp_path, "byol_tau") == [one]
     assert sweeps(tmp_path) == ["byol_tau"]
+
+
+def test_a_record_that_was_written_before_versions_were_told_is_read(tmp_path: Path) -> None:
+    one = replace(full(), versions={})
+    path = write(tmp_path, one)
+    path.write_text(path.read_text().replace(',"versions":{}', ""))
+    assert "versions" not in path.read_text()
+    assert read(path) == one
 
 
 def test_the_digest_is_that_of_the_cells_whoever_asks_for_them_and_when() -> None:

@@ -94,7 +94,8 @@ def fresh(tmp_path: Path, store: Path) -> Path:
 def test_one_run_per_configuration_and_one_child_per_cell(store: Path) -> None:
     parents = runs(store, "tags.level = 'configuration'")
     cells = runs(store, "tags.level = 'cell'")
-    assert sorted(str(run.info.run_name) for run in parents) == ["tau=0.99", "tau=0.996"]
+    assert sorted(str(run.info.run_name) for run in parents) == ["τ=0.99", "τ=0.996"]
+    assert sorted(run.data.tags["name"] for run in parents) == ["tau=0.99", "tau=0.996"]
     assert len(cells) == len(runs(store)) - 2 == 8
     for parent in parents:
         own = [run for run in cells if run.data.tags["mlflow.parentRunId"] == parent.info.run_id]

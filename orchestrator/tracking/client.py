@@ -1,0 +1,108 @@
+"""MLflow's client, quiet and quick to give up, and the few ways in which it is spoken to."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import mirrored
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PAGE = 1000
+"""Runs a request brings."""
+
+BATCH = 1000
+"""Entities a request may have: metrics, and up to 100 each of parameters and tags."""
+
+FEW = 100
+
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default waits four minutes for a server that is down
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""What MLflow's pages open with: runs, not the traces of language models."""
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client; nothing is asked of the server yet."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
+        logging.getLogger(name).setLevel(level)
+    return MlflowClient(uri)
+
+
+def experiment(client: "MlflowClient", sweep: str, artifacts: Path | None) -> str:
+    """The id of a sweep's experiment, made where there is none, brought back where it was deleted."""
+    found = client.get_experiment_by_name(sweep)
+    if found is None:
+        location = None if artifacts is None else (artifacts / sweep).as_uri()
+        return str(client.create_experiment(sweep, artifact_location=location, tags=KIND))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def all_runs(client: "MlflowClient", of: str) -> Iterator["Run"]:
+    """Every run of an experiment that is not deleted, the oldest first."""
+    token = None
+    while True:
+        page = client.search_runs([of], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def send(
+    client: "MlflowClient",
+    number: str,
+    points: Sequence[mirrored.Point] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """All of it in as few requests as MLflow allows, the tags not before the parameters."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now = now_ms()
+    metrics = [Metric(name, float(value), now, step) for step, name, value in points]
+    texts = [Param(name, value) for name, value in (params or {}).items()]
+    labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+    while metrics or texts or labels:
+        last = labels[:FEW] if len(texts) <= FEW else []  # what marks a run as whole must not come before the rest
+        space = BATCH - len(texts[:FEW]) - len(last)
+        client.log_batch(number, metrics[:space], texts[:FEW], last)
+        metrics, texts, labels = metrics[space:], texts[FEW:], labels[len(last) :]
+
+
+def send_datasets(client: "MlflowClient", number: str, heard: Sequence[mirrored.Dataset]) -> None:
+    """As inputs of a run: names and digests, no audio."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    client.log_inputs(
+        number,
+        [
+            DatasetInput(
+                Dataset(each.name, each.digest, "code", json.dumps({"tags": each.source}, sort_keys=True)),
+                [InputTag("mlflow.data.context", each.context)],
+            )
+            for each in heard
+        ],
+    )
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
