@@ -6,7 +6,7 @@ Configurations race block by block, so the blocks of one are complete from the f
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 
-from orchestrator.messages import DIVERGED, Cell, Standings, Summary
+from orchestrator.messages import DIVERGED, Break, Cell, Standings, Summary
 
 
 class Blocks:
@@ -18,7 +18,7 @@ class Blocks:
     def __init__(self, withdrawn: Iterable[int] = ()) -> None:
         self._keys: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         self._complete: dict[int, dict[int, None]] = {}
-        self._diverged: dict[int, bool] = {}
+        self._broken: dict[int, dict[int, bool]] = defaultdict(dict)
         self._away: set[int] = set(withdrawn)
         self._racing: set[int] = set()
         self._reached: Counter[int] = Counter()
@@ -46,9 +46,10 @@ class Blocks:
 
     def fail(self, cell: Cell, cause: str) -> None:
         """A cell failed: its block will never be complete."""
-        if cell.configuration is not None:
-            self._diverged[cell.configuration] = self._diverged.get(cell.configuration, False) or cause in DIVERGED
-            self.leave(cell.configuration)
+        owner = cell.configuration
+        if owner is not None:
+            self._broken[owner][cell.block] = self._broken[owner].get(cell.block, False) or cause in DIVERGED
+            self._let_go(owner)
 
     def leave(self, configuration: int) -> None:
         """Nobody waits for this configuration any more."""
@@ -81,7 +82,8 @@ class Blocks:
 
     def standings(self, results: Mapping[str, Summary]) -> Standings:
         """All complete blocks there are, of withdrawn configurations too."""
-        return Standings({one: self.complete(one, results) for one in self._complete}, dict(self._diverged))
+        breaks = {one: Break(first := min(blocks), blocks[first]) for one, blocks in self._broken.items()}
+        return Standings({one: self.complete(one, results) for one in self._complete}, breaks)
 
     def _advance(self, configuration: int) -> None:
         """How many of its blocks 0, 1, 2, … are there before the first that is not?"""
@@ -92,3 +94,10 @@ class Blocks:
         if configuration in self._racing:
             self._standing[before] -= 1
             self._standing[after] += 1
+        self._let_go(configuration)
+
+    def _let_go(self, configuration: int) -> None:
+        """Nobody waits for a broken configuration once the blocks before its break are there: a race is judged by these
+        as it would be after a restart, when they are all there from the beginning."""
+        if configuration in self._broken and self._reached[configuration] >= min(self._broken[configuration]):
+            self.leave(configuration)

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from math import isnan
 from typing import Any
 
-from orchestrator.board import Standings
+from orchestrator.messages import Break, Standings
 from orchestrator.objective import Objective
 from orchestrator.racing import Drop, Race
 
@@ -28,16 +27,22 @@ class Contest:
     def dropped(self, standings: Standings) -> dict[int, str]:
         """Configuration -> why it is dropped; a function of the complete blocks alone, so a restart changes nothing."""
         table = {one: self._scores(one, standings) for one in standings.blocks}
-        out = [one for one, diverged in standings.broken.items() if not diverged]
+        out = [one for one, end in standings.breaks.items() if not end.diverged and _is_there(one, end, standings)]
         drops = self.race.run(table, out).drops
         return {one: told(drop, self.race.blocks) for one, drop in drops.items() if one not in self.spared}
 
     def _scores(self, configuration: int, standings: Standings) -> dict[int, float]:
-        """Block -> score; where training diverged the first block that is not complete has NaN."""
+        """Block -> score; NaN where training diverged."""
         scores = {block: self.objective(cells) for block, cells in standings.blocks[configuration].items()}
-        if standings.broken.get(configuration):
-            scores[next(block for block in count() if block not in scores)] = float("nan")
+        end = standings.breaks.get(configuration)
+        if end and end.diverged:
+            scores[end.block] = float("nan")
         return scores
+
+
+def _is_there(configuration: int, end: Break, standings: Standings) -> bool:
+    """Whether a broken configuration has all blocks before its break: until then a race waits for them."""
+    return all(block in standings.blocks[configuration] for block in range(end.block))
 
 
 @dataclass(frozen=True)

@@ -130,12 +130,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Standings:
-    """What a race is judged by: configuration -> complete block -> its cells' summaries.
+class Break:
+    """The first block of a configuration that will never be complete, since a cell of it failed; `diverged`: because a
+    training diverged or collapsed."""
 
-    `broken`: configurations with a cell that failed, and whether its training diverged or collapsed; such a block is
-    never complete.
-    """
+    block: int
+    diverged: bool
+
+
+@dataclass(frozen=True)
+class Standings:
+    """What a race is judged by: configuration -> complete block -> its cells' summaries; `breaks`: of those with a cell
+    that failed."""
 
     blocks: Mapping[int, Mapping[int, tuple[Summary, ...]]]
-    broken: Mapping[int, bool]
+    breaks: Mapping[int, Break]

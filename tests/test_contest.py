@@ -118,6 +118,45 @@ def test_a_configuration_that_diverged_is_dropped_and_one_that_failed_otherwise_
     assert "validation points behind" in dropped[0]
 
 
+@pytest.mark.parametrize("cause", ["nan", "error"])
+def test_a_cell_that_fails_while_an_earlier_block_still_runs_is_judged_as_after_a_restart(cause: str) -> None:
+    """Configuration 3 fails in block 2 while its last cell of block 1 is held."""
+    slow, fails = "b1germanc3", "b2urduc3"
+    board, judged = BoardState(), {}
+    board.put(cells(), {})
+    by_key = {cell.key: cell for cell in cells()}
+    held = [cell for n in range(len(cells())) if isinstance(cell := board.take(f"slot{n}", 1), Cell)]
+    slot_of = {cell.key: f"slot{n}" for n, cell in enumerate(held)}
+
+    def done(key: str) -> None:
+        board.done(slot_of[key], 1, key, {"valid_uar": by_key[key].payload["uar"]})
+
+    for cell in held:
+        if cell.block <= 2 and cell.key not in (slow, fails):
+            done(cell.key)
+    board.failed(slot_of[fails], 1, fails, cause, "text")  # type: ignore[arg-type]
+    if cause == "error" and isinstance(again := board.take("more", 1), Cell):
+        assert again.key == fails
+        board.failed("more", 1, fails, cause, "text")
+    assert fails in board.failures
+    assert board.front == 1, "block 1 of configuration 3 is still to come"
+    judged = contest().dropped(board.standings())
+    assert 3 not in judged
+    done(slow)
+    assert board.front == 3
+    live = contest().dropped(board.standings())
+    assert judged.items() <= live.items()
+    again_from_the_start = BoardState()
+    again_from_the_start.put(cells(), {key: board.results[key] for key in board.results})
+    while isinstance(cell := again_from_the_start.take("a/0", 1), Cell) and cell.key != fails:
+        pass
+    for _ in range(2):
+        again_from_the_start.failed("a/0", 1, fails, cause, "text")  # type: ignore[arg-type]
+        again_from_the_start.take("a/0", 1)
+    assert fails in again_from_the_start.failures
+    assert contest().dropped(again_from_the_start.standings()) == live
+
+
 def test_the_worst_language_is_the_least_of_a_block_and_no_score_is_none() -> None:
     block = [{"valid_uar": 0.7}, {"valid_uar": 0.4}]
     assert worst_language(block) == 0.4
