@@ -22,7 +22,7 @@ from orchestrator.answers.shown import answered
 from orchestrator.answers.table import reasons
 from orchestrator.asked import Asked, named
 from orchestrator.ledger import Ledger
-from orchestrator.pictures import confusions, swept
+from orchestrator.pictures import confusions, curves, distances, embeddings, parallel, slices, swept, views
 from orchestrator.pictures.chapter import Chapter, Group
 from orchestrator.pictures.drawing import Picture, inlined
 from orchestrator.pictures.material import Material
@@ -30,7 +30,16 @@ from orchestrator.pictures.style import STYLE
 from orchestrator.records import publish
 from trainers.errors import UserError, unknown
 
-CHAPTERS: tuple[Callable[[Material], Chapter], ...] = (swept.chapter, confusions.chapter)
+CHAPTERS: tuple[Callable[[Material], Chapter], ...] = (
+    swept.chapter,
+    slices.chapter,
+    confusions.chapter,
+    embeddings.chapter,
+    curves.chapter,
+    parallel.chapter,
+    distances.chapter,
+    views.chapter,
+)
 """What comes below the tables, in this order."""
 
 MOST_UNFINISHED, MOST_ROWS, MOST_SECTIONS = 30, 150, 30

@@ -52,18 +52,11 @@ def shares(counts: Floats) -> Floats:
 def _pictures(material: Material, language: str) -> list[Picture]:
     names = material.few_and_chosen
     counts = {name: pooled(material.comparison.cells[name], language) for name in names}
-    times = {name: _times(material, name, language) for name in names}
+    times = {name: material.times(name, language) for name in names}
     made = [_matrix(material, name, language, counts[name], times[name]) for name in names]
     first = material.reference or names[0]
     made += [_difference(material, name, first, language, counts) for name in names if name != first]
     return made
-
-
-def _times(material: Material, name: str, language: str) -> int:
-    """How often each clip was tested: once for each seed and partition."""
-    places = [place for place in material.candidates[name].cells if place[0] in (language, None)]
-    folds = {fold for _, fold, _ in places}
-    return len(places) // max(1, material.folds_each(language, list(folds)))
 
 
 def _matrix(material: Material, name: str, language: str, counts: Floats, times: int) -> Picture:

@@ -153,10 +153,16 @@ def _described(svg: str, title: str, alt: str) -> str:
     """Title and description first, as a reader of the file alone needs them; nothing of where it was made."""
     plain = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     plain = plain.replace("'DejaVu Sans'", "'DejaVu Sans', sans-serif")
+    plain = re.sub(r'(?<=\s)(?:d|x|y)="[^"]*"', lambda found: _shortened(found[0]), plain)
     start = plain.index("<svg")
     end = plain.index(">", start) + 1
     told = f"\n <title>{escape(title)}</title>\n <desc>{escape(alt)}</desc>"
     return plain[start:end] + told + plain[end:]
+
+
+def _shortened(places: str) -> str:
+    """To hundredths of a point, which nobody sees: a third of a page's bytes are digits behind them."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", places)
 
 
 def colour(number: int) -> str:
@@ -167,6 +173,16 @@ def colour(number: int) -> str:
 def marker(number: int) -> str:
     """Of the series of that number."""
     return MARKERS[number % len(MARKERS)]
+
+
+def hollow(number: int, size: float = 22.0) -> dict[str, Any]:
+    """How the marks of the series of that number are scattered: hollow, so that those below them show."""
+    own = {"facecolors": "none", "edgecolors": colour(number), "linewidths": 1.0, "zorder": 3}
+    return {**own, "marker": marker(number), "s": size}
+
+
+BELOW: dict[str, Any] = {"loc": "upper center", "handletextpad": 0.3, "columnspacing": 0.8}
+"""A legend under the axes; `bbox_to_anchor` says how far under."""
 
 
 def line(number: int) -> Any:

@@ -120,6 +120,11 @@ class Material:
         """How many folds of each partition were run."""
         return len({repeat_of(fold, self.partition(language))[1] for fold in folds})
 
+    def times(self, name: str, language: str) -> int:
+        """How often each test clip of a language was tested: once for each seed and partition."""
+        own = places_of(self.candidates[name], language)
+        return len(own) // max(1, self.folds_each(language, [fold for _, fold, _ in own]))
+
     def left_out(self) -> tuple[str, ...]:
         """A sentence where pictures show fewer configurations than there are."""
         more = len(self.comparison.rows) - len(self.listed)
