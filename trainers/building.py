@@ -47,7 +47,7 @@ def build(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Module) -> 
     if isinstance(spec.config, PairwiseConfig):
         return _pairwise(spec, spec.config, split, speech, backbone).to(speech.device)
     torch.manual_seed(stable_seed(spec.seed, "initial weights"))
-    encoder = _encoder(spec, speech, backbone, getattr(spec.config, "trainable_layers", None))
+    encoder = encoder_for(spec, speech.frames, backbone, getattr(spec.config, "trainable_layers", None))
     everything = speech.numbers(split.labelled)
     numbers = fraction(everything, speech.labels(everything), spec.training.label_fraction)
     corpora = speech.numbered(numbers, lambda clip: clip.corpus) if spec.training.corpus_mix == "even" else None
@@ -76,10 +76,10 @@ def build_stage(spec: CellSpec, split: Split, speech: Speech, backbone: nn.Modul
     if isinstance(spec.config, PairwiseConfig):
         views, inputs = _views(spec, spec.config, numbers, speech, backbone)
         clips = ClipBatches(numbers, spec.training.batch_size, spec.seed)
-        valid = speech.numbers(split.valid[split.selector])
+        valid = speech.numbers(split.valid[split.selector] if split.valid else split.heard_by_stage)
         return ViewContrast(spec.config, views, inputs, clips, valid).to(speech.device)
     torch.manual_seed(stable_seed(spec.seed, "stage weights"))
-    encoder = _encoder(spec, speech, backbone, None)
+    encoder = encoder_for(spec, speech.frames, backbone, None)
     match spec.config:
         case ClConfig():
             batches = _speaker_batches(spec.config, numbers, speech, spec.training.batch_size, spec.seed)
@@ -119,11 +119,12 @@ def _views(
     return Views(config.view_names, inputs.layers, inputs.encoder.dimensions, functionals), inputs
 
 
-def _encoder(
-    spec: CellSpec, speech: Speech, backbone: nn.Module, trainable_layers: int | None
+def encoder_for(
+    spec: CellSpec, frames: int, backbone: nn.Module, trainable_layers: int | None
 ) -> Encoder | PooledEncoder:
+    """A copy of the backbone, pooled as the spec says, for windows of so many frames of 10 ms."""
     bf16 = spec.training.precision == "bf16"
-    encoder = encoder_of(backbone, speech.frames, bf16=bf16, trainable_layers=trainable_layers)
+    encoder = encoder_of(backbone, frames, bf16=bf16, trainable_layers=trainable_layers)
     return pooled(encoder, getattr(spec.config, "pooling", "mean"))
 
 

@@ -83,7 +83,7 @@ def _emotional_speech(
         return {"high": split.labelled}
     names = [target, *(name for name in splits.languages if name != target)]
     chosen = names[: config.adapt_corpora or len(names)]
-    return {name: (*splits.own_fold(name, fold).train, *splits.further(name, fold)) for name in chosen}
+    return {name: (*splits.own_train(name, fold), *splits.further(name, fold)) for name in chosen}
 
 
 def _viewed_speech(

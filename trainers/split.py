@@ -29,7 +29,9 @@ class Split:
 
     @property
     def selector(self) -> str:
-        """The validation part that chooses: "hrl", or "target" within a corpus."""
+        """The validation part that chooses: "hrl", or "target" within a corpus; UserError where no fold is left out."""
+        if not self.valid:
+            raise UserError("a training that leaves no fold out has nothing to choose by; use orchestrator.register")
         return next(iter(self.valid))
 
     @property

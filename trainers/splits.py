@@ -25,6 +25,10 @@ from trainers.protocols import PROTOCOLS, Protocol
 from trainers.split import Split, joined, without_overlap
 
 FOLDS_BY = ("speaker", "speaker+sentence", "stratified", "random")
+EVERY_FOLD = -1000
+"""In a fold's place: the training that leaves no fold out (`trainers.refit`), and has nothing to validate or test. It is
+a number that nobody writes by mistake: -1 is refused, as every fold is that is not there."""
+
 STRATIFIABLE = ("urdu", "demo_arda", "demo_bela", "demo_cyra")
 """Corpora that `stratified` folds are for, having no even ones by speaker; all others are then dealt by speaker."""
 
@@ -49,6 +53,15 @@ class Partitions:
     def __getitem__(self, fold: int) -> Fold:
         repeat, number = divmod(fold, self.count)
         return self.of_repeat(repeat)[number]
+
+    def train(self, fold: int) -> tuple[str, ...]:
+        """The training clips of a fold; of EVERY_FOLD all clips that some fold trains on, in the order of their names.
+
+        These are all clips of a corpus, but for what a published split keeps from training.
+        """
+        if fold != EVERY_FOLD:
+            return self[fold].train
+        return tuple(sorted({clip for each in self.of_repeat(0) for clip in each.train}))
 
 
 class Splits:
@@ -165,19 +178,30 @@ class Splits:
     def of(self, target: str | None, fold: int, config: MethodConfig) -> Split:
         """The split of a fold for a method with this config, which says what it hears beside its labelled clips.
 
-        `fold` counts through the repeats. `target` is None for a method that transfers and hears no target language: it
-        is tested on all of them. UserError: an unknown target or fold, a method that is not for this kind of protocol,
-        or a clip that is both heard and tested.
+        `fold` counts through the repeats; EVERY_FOLD leaves none out. `target` is None for a method that transfers and
+        hears no target language: it is tested on all of them. UserError: an unknown target or fold, a method that is
+        not for this kind of protocol, or a clip that is both heard and tested.
         """
         if self.protocol.task not in config.TASKS:
             whose = [one.name for one in PROTOCOLS.values() if one.task in config.TASKS]
             raise UserError(f"{type(config).__name__} is not for protocol {self.protocol.name}, but for {whose}")
         if target is not None and target not in self.languages:
             raise unknown("language", target, self.languages)
-        self._require_fold(fold, self.folds(target) if target else FOLDS)
-        split = self._within_split(target, fold) if self.own else self._transfer_split(target, fold, config)
+        if fold == EVERY_FOLD:
+            split = self._whole_split(target, config)
+        else:
+            self._require_fold(fold, self.folds(target) if target else FOLDS)
+            split = self._within_split(target, fold) if self.own else self._transfer_split(target, fold, config)
         staged = replace(split, stage=stage_speech(self, target, fold, config, split))
         return without_overlap(staged, fold, config.STAGE)
+
+    def _whole_split(self, target: str | None, config: MethodConfig) -> Split:
+        """All that some fold trains on; held-out corpora are none of it."""
+        if self.own and target is None:
+            raise unknown("language", "none", self.languages)
+        chosen = [self.own[target]] if self.own and target else self.high.values()
+        heard = {} if self.own else unlabelled_speech(self, target, EVERY_FOLD, config)
+        return Split(joined(part.train(EVERY_FOLD) for part in chosen), heard, {}, {}, {})
 
     def _require_fold(self, fold: int, count: int) -> None:
         if fold not in range(count) and fold not in range(count * self.max_repeats):
@@ -222,13 +246,22 @@ class Splits:
         own = self.own[language]
         return own[fold if self.max_repeats > 1 else fold % own.count]
 
+    def own_train(self, language: str, fold: int) -> tuple[str, ...]:
+        """The training clips of that fold."""
+        if fold == EVERY_FOLD:
+            return self.own[language].train(fold)
+        return self.own_fold(language, fold).train
+
     def further(self, language: str, fold: int) -> tuple[str, ...]:
         """Clips of emotions beyond the four that may be heard beside a fold's training clips."""
+        if fold == EVERY_FOLD:
+            each = (self.further(language, one) for one in range(self.own[language].count))
+            return tuple(sorted({clip for part in each for clip in part}))
         return further_clips(self.own_fold(language, fold), self._everything[language])
 
     def unlabelled(self, language: str, fold: int) -> tuple[str, ...]:
         """The training clips of a low-resource fold (the floor "own statistics" needs those of every language)."""
-        return self.low[language][fold].train
+        return self.low[language].train(fold)
 
 
 def _languages(protocol: Protocol, prepared: Prepared) -> dict[str, str]:
