@@ -58,10 +58,11 @@ def decode(path: Path) -> NDArray[np.float32]:
             raise UnreadableError(f"it ends after {len(samples)} of {file.frames} samples")
     if not np.isfinite(samples).all():
         raise UnreadableError("it holds NaN or infinite samples")
-    return _at_16_khz(samples.mean(axis=1, dtype=np.float32), told.sample_rate_hz)
+    return at_16_khz(samples.mean(axis=1, dtype=np.float32), told.sample_rate_hz)
 
 
-def _at_16_khz(mono: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
+def at_16_khz(mono: NDArray[np.float32], rate_hz: float) -> NDArray[np.float32]:
+    """(samples,) at any rate to (samples,) at 16 kHz; at 16 kHz they stay as they are, to the bit."""
     resampled = mono if rate_hz == SAMPLE_RATE_HZ else soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     return np.ascontiguousarray(resampled, dtype=np.float32)
 
