@@ -26,8 +26,9 @@ from trainers.split import Split, joined, without_overlap
 
 FOLDS_BY = ("speaker", "speaker+sentence", "stratified", "random")
 EVERY_FOLD = -1000
-"""In a fold's place: the training that leaves no fold out (`trainers.refit`), and has nothing to validate or test. It is
-a number that nobody writes by mistake: -1 is refused, as every fold is that is not there."""
+"""In a fold's place: the training that leaves no fold out (`trainers.refit`), and has nothing to validate or test.
+
+It is a number that nobody writes by mistake: -1 is refused, as every fold is that is not there."""
 
 STRATIFIABLE = ("urdu", "demo_arda", "demo_bela", "demo_cyra")
 """Corpora that `stratified` folds are for, having no even ones by speaker; all others are then dealt by speaker."""
