@@ -189,7 +189,7 @@ def _tables(material: Material) -> Iterator[str]:
     yield "<h2>The table</h2>"
     yield (
         "<p>Three lines for each configuration. Validation chose; test was opened afterwards, and its best value is "
-        "not marked. Floors are what no learning reaches: a method that is not above them has shown nothing.</p>"
+        "not marked. Floors are reached without any such training: a method that is not above them has shown nothing.</p>"
     )
     yield main_table(shown)
     yield from notes([*_left_out(comparison, shown), *reasons(shown)])
@@ -216,10 +216,10 @@ def _chapter(chapter: Chapter) -> Iterator[str]:
     yield f"<section>\n<h2>{escape(chapter.title)}</h2>"
     for sentence in chapter.read:
         yield f"<p>{escape(sentence)}</p>"
-    for group in chapter.groups:
-        yield from _group(group)
     for section in chapter.sections:
         yield from section_table(section, MOST_ROWS)
+    for group in chapter.groups:
+        yield from _group(group)
     yield "</section>"
 
 

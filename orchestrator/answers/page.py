@@ -17,8 +17,12 @@ caption { text-align: left; font-weight: bold; padding: .5rem 0; }
 th, td { padding: .15rem .6rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th[scope=row], th[scope=rowgroup] { text-align: left; font-weight: normal; }
 thead th:first-child { text-align: left; }
+.word { text-align: left; white-space: normal; min-width: 14rem; }
 thead, tbody { border-bottom: 1px solid; }
 """
+
+LONGEST_NUMBER = 30
+"""Letters of a cell: `+12.3 (−10.1 to 24.7)` has less."""
 
 LABELS = ("complete", "incomplete", "floor")
 
@@ -70,14 +74,18 @@ def _entry(comparison: Comparison, row: Row, label: str) -> str:
 def section_table(section: Section, most: int | None = None) -> Iterator[str]:
     """A small table and what a reader must know of it; of its rows at most so many, and how many are left out."""
     shown = section.rows[:most]
-    rows = [f'<tr><th scope="row">{escape(row[0])}</th>{_cells(row[1:])}</tr>\n' for row in shown]
-    yield _table(section.title, section.headings, [f"<tbody>\n{''.join(rows)}</tbody>"])
+    wordy = _wordy(shown)
+    rows = [f'<tr><th scope="row">{escape(row[0])}</th>{_cells(row[1:], wordy[1:])}</tr>\n' for row in shown]
+    yield _table(section.title, section.headings, [f"<tbody>\n{''.join(rows)}</tbody>"], wordy)
     left_out = len(section.rows) - len(shown)
     yield from notes([*([f"{left_out} more rows are not shown here"] if left_out else []), *section.notes])
 
 
-def _table(caption: str, headings: Sequence[str], groups: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+def _table(caption: str, headings: Sequence[str], groups: Sequence[str], wordy: Sequence[bool] = ()) -> str:
+    kinds = map(_kind, wordy or [False] * len(headings))
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(heading)}</th>' for heading, kind in zip(headings, kinds, strict=True)
+    )
     body = "\n".join(groups)
     return (
         f'<div class="wide" tabindex="0"><table>\n<caption>{escape(caption)}</caption>\n'
@@ -91,5 +99,16 @@ def notes(told: Sequence[str]) -> Iterator[str]:
         yield "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in told) + "</ul>"
 
 
-def _cells(words: Sequence[str]) -> str:
-    return "".join(f"<td>{escape(word)}</td>" for word in words)
+def _cells(words: Sequence[str], wordy: Sequence[bool] = ()) -> str:
+    kinds = map(_kind, wordy or [False] * len(words))
+    return "".join(f"<td{kind}>{escape(word)}</td>" for word, kind in zip(words, kinds, strict=True))
+
+
+def _wordy(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns hold sentences: numbers stand to the right, what is longer than any of them is read from the
+    left."""
+    return [max(map(len, column)) > LONGEST_NUMBER for column in zip(*rows, strict=True)]
+
+
+def _kind(is_wordy: bool) -> str:
+    return ' class="word"' if is_wordy else ""

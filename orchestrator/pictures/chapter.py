@@ -16,7 +16,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Chapter:
-    """`read`: sentences that stand above everything else. One without pictures and tables says why there are none."""
+    """`read`: sentences that stand above everything else; tables come next, then pictures. One without either says why
+    there is nothing."""
 
     title: str
     read: tuple[str, ...]

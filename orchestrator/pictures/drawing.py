@@ -73,6 +73,7 @@ _SETTINGS: dict[str, Any] = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
     "lines.markersize": 5,
+    "figure.constrained_layout.w_pad": 0.08,
     "path.simplify": True,
 }
 

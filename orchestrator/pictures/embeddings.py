@@ -1,6 +1,7 @@
 """Where test clips lie in embedding space: numbers first, then t-SNE, which shows neighbours and measures nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from orchestrator.answers.section import Section
 from orchestrator.answers.separation import KINDS, embedded, separations
 from orchestrator.pictures.chapter import Chapter, Group
 from orchestrator.pictures.drawing import BELOW, Picture, hollow, picture, slug
-from orchestrator.pictures.material import FEW, Material
+from orchestrator.pictures.material import Material
 from trainers.corpora.utterance import EMOTIONS, GENDERS
 
 MOST_CLIPS = 160
@@ -33,10 +34,10 @@ READ = (
 )
 
 WARNING = (
-    "t-SNE (scikit-learn, perplexity 30 or a third of the clips, seed 0) of the same test clips of one fold, coloured "
-    "three ways. It keeps neighbours together and nothing else: distances between groups, their sizes and their shapes "
-    "are not measurements, and another seed draws another picture. Read the silhouettes above for anything that is to "
-    "be said."
+    "Pictures: t-SNE (scikit-learn, perplexity 30 or a third of the clips, seed 0) of the test clips of one fold, each "
+    "configuration by itself, marked three ways. It keeps neighbours together and nothing else: distances between "
+    "groups, their sizes and their shapes are not measurements, and another seed draws another picture. Whatever is to "
+    "be said must be said of the silhouettes."
 )
 
 
@@ -50,12 +51,14 @@ def chapter(material: Material) -> Chapter:
         )
     headings = ("silhouette", "on", *KINDS, "folds")
     notes = (
-        "mean over folds; – where a fold has one label alone",
+        "mean over folds; – where every fold has one label alone",
+        "where a fold has one woman and one man, speaker and gender are the same",
         "of the reference, the chosen configuration and, where there are several methods, one of each",
     )
     groups = [group for language in material.languages[:MOST_LANGUAGES] for group in _groups(material, language)]
     more = ("Pictures are of the first three languages.",) if len(material.languages) > MOST_LANGUAGES else ()
-    return Chapter(title, (*READ, *more), tuple(groups), (Section("separation", headings, rows, notes),))
+    warning = (WARNING,) if groups else ()
+    return Chapter(title, (*READ, *warning, *more), tuple(groups), (Section("separation", headings, rows, notes),))
 
 
 def _rows(material: Material, found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -70,30 +73,39 @@ def _rows(material: Material, found: Mapping[str, Any]) -> Iterator[tuple[str, .
 # --- t-SNE
 
 
+@dataclass(frozen=True)
+class _Fold:
+    """Test clips of one fold as a configuration embeds them: their labels, where t-SNE puts them (n, 2), and of how
+    many they are."""
+
+    fold: int
+    labels: Sequence[Mapping[str, Any]]
+    at: NDArray[np.float64]
+    of: int
+
+
 def _groups(material: Material, language: str) -> Iterator[Group]:
-    """The panels of one language: a row of three for each configuration."""
-    clips = {name: _one_fold(material, name, language) for name in material.few[:FEW]}
-    there = {name: own for name, own in clips.items() if own is not None and len(own[1]) >= FEWEST_CLIPS}
-    for number, (name, (fold, labels, rows)) in enumerate(there.items()):
-        thinned = ""
-        if len(rows) > MOST_CLIPS:
-            kept = np.linspace(0, len(rows) - 1, MOST_CLIPS).round().astype(int)
-            thinned = f" Of {len(rows)} clips {MOST_CLIPS} are shown, evenly spaced in their order."
-            rows, labels = rows[kept], [labels[place] for place in kept]
-        at = neighbours(rows)
-        pictures = tuple(_panel(material, name, language, kind, at, labels) for kind in KINDS)
-        caption = f"{language}, fold {fold}, {name}.{thinned}"
-        yield Group(f"{WARNING} {caption}" if not number else caption, pictures)
+    """The panels of one language: a row for each kind of label, configurations side by side."""
+    folds = {name: fold for name in material.few if (fold := _one_fold(material, name, language)) is not None}
+    for kind in KINDS:
+        pictures = tuple(_panel(material, name, language, kind, fold) for name, fold in folds.items())
+        if pictures:
+            yield Group(f"{language}, {_counted(list(folds.values()))}, by {kind}", pictures)
 
 
-def _one_fold(
-    material: Material, name: str, language: str
-) -> tuple[int, Sequence[Mapping[str, Any]], NDArray[np.float32]] | None:
-    """The first fold that holds embeddings, by its number."""
+def _counted(folds: Sequence[_Fold]) -> str:
+    first = folds[0]
+    thinned = f", {MOST_CLIPS} of {first.of} clips, evenly spaced" if first.of > MOST_CLIPS else ""
+    return f"fold {first.fold}{thinned}"
+
+
+def _one_fold(material: Material, name: str, language: str) -> _Fold | None:
+    """The first fold that holds embeddings of enough clips."""
     for (target, fold, _), result in sorted(material.whole(name).items(), key=lambda each: each[0][1:]):
         known = embedded(result, language) if target in (language, None) else None
-        if known is not None:
-            return fold, known[1], known[0]
+        if known is not None and len(known[1]) >= FEWEST_CLIPS:
+            kept = np.linspace(0, len(known[1]) - 1, min(MOST_CLIPS, len(known[1]))).round().astype(int)
+            return _Fold(fold, [known[1][place] for place in kept], neighbours(known[0][kept]), len(known[1]))
     return None
 
 
@@ -106,15 +118,8 @@ def neighbours(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(placed, np.float64)
 
 
-def _panel(
-    material: Material,
-    name: str,
-    language: str,
-    kind: str,
-    at: NDArray[np.float64],
-    labels: Sequence[Mapping[str, Any]],
-) -> Picture:
-    own = [str(label[kind]) or "not known" for label in labels]
+def _panel(material: Material, name: str, language: str, kind: str, fold: _Fold) -> Picture:
+    own = [str(label[kind]) or "not known" for label in fold.labels]
     fixed = {"emotion": EMOTIONS, "gender": GENDERS}.get(kind, ())
     groups = [*(one for one in fixed if one in own), *sorted(set(own) - set(fixed))]
     counts = ", ".join(f"{one} {own.count(one)}" for one in groups)
@@ -123,9 +128,9 @@ def _panel(
         "clips. Distances are no measurements."
     )
     title = f"{material.label(name)}: by {kind}"
-    draw = partial(_draw, at=at, own=own, groups=groups)
+    draw = partial(_draw, at=fold.at, own=own, groups=groups)
     file = slug(f"tsne-{language}-{material.number(name)}-{kind}")
-    return picture(file, title, alt, draw, height_in=3.3)
+    return picture(file, title, alt, draw, height_in=3.0)
 
 
 def _draw(axes: Axes, at: NDArray[np.float64], own: Sequence[str], groups: Sequence[str]) -> None:

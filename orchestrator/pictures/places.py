@@ -67,6 +67,11 @@ class Places:
         x, y = self._turned([self.at[name]], [value])
         axes.errorbar(x, y, **style)
 
+    def cut(self, axes: Axes, span: float) -> None:
+        """Show no more than from −span to span."""
+        low, high = axes.get_xlim() if self.in_rows else axes.get_ylim()
+        (axes.set_xlim if self.in_rows else axes.set_ylim)(max(low, -span), min(high, span))
+
     def dots(self, axes: Axes, name: str, values: Sequence[float]) -> None:
         """Small hollow dots of a configuration."""
         x, y = self._turned([self.at[name]] * len(values), values)

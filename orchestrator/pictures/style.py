@@ -21,11 +21,14 @@ thead, tbody {{ border-color: var(--faint); }}
 dl {{ display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem 1rem; }}
 dt {{ color: var(--ink); font-weight: 600; }}
 dd {{ margin: 0; overflow-wrap: anywhere; }}
+caption {{ max-width: calc(100vw - 2rem); }}
+@media (max-width: 40rem) {{ dl {{ display: block; }} dd {{ margin: 0 0 .4rem 1rem; }} ul {{ padding-left: 1.2rem; }} }}
 figure {{ margin: 1.5rem 0; }}
 .panels {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
 .panel {{ flex: 0 1 21rem; min-width: 0; break-inside: avoid; }}
 .panel.broad {{ flex-basis: 100%; overflow-x: auto; }}
-.panel svg {{ display: block; width: 100%; height: auto; stroke-linejoin: round; stroke-linecap: butt; }}
+.panel svg {{ display: block; overflow: visible; width: 100%; height: auto; }}
+.panel svg {{ stroke-linejoin: round; stroke-linecap: butt; }}
 .panel.broad svg {{ min-width: 40rem; max-width: 60rem; }}
 @media print {{
   body {{ max-width: none; font-size: 9.5pt; margin: 0; padding: 0; }}

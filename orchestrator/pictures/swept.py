@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from orchestrator.answers.claims import MACRO, Claim, points
 from orchestrator.answers.statistics import FEWEST_BLOCKS, corrected_t
 from orchestrator.pictures.chapter import Chapter, Group
-from orchestrator.pictures.drawing import Picture, colour, line, marker, picture, slug
+from orchestrator.pictures.drawing import INK, Picture, colour, line, marker, picture, slug
 from orchestrator.pictures.material import Material
 from orchestrator.pictures.places import Layout, Places, layout_of, places_of
 
@@ -121,10 +121,12 @@ def _differences(material: Material, layout: Layout, claims: Sequence[Claim]) ->
     caption = (
         f"Differences to {material.reference}, in UAR points of all folds' clips together. Bars: 95 % interval of the "
         "corrected t over folds, before Holm's correction. Filled marks: both tests (folds and speakers) hold after "
-        "it; hollow marks: not shown."
+        "it; hollow marks: not shown. A cross is the reference itself."
     )
     if any(claim.is_descriptive for claim in claims):
         caption += " With so few folds all of it is descriptive."
+    if any(50 * (claim.high - claim.low) + 100 * abs(claim.difference) > _span(claims) for claim in claims):
+        caption += " Bars that reach the edge of a picture go on beyond it."
     return Group(caption, tuple(pictures))
 
 
@@ -133,14 +135,14 @@ def _place(claim: Claim) -> str:
 
 
 def _difference(material: Material, layout: Layout, place: str, claims: Sequence[Claim]) -> Picture:
-    names = [name for name in material.listed if name in {claim.configuration for claim in claims}]
-    places = places_of(material, layout, names)
+    told_of = {claim.configuration for claim in claims} | ({material.reference} if layout.axis else set())
+    places = places_of(material, layout, [name for name in material.listed if name in told_of])
     told = "; ".join(
         f"{claim.configuration}: {points(claim.difference, signed=True)} "
         f"({points(claim.low, signed=True)} to {points(claim.high, signed=True)}), {claim.verdict}"
         for claim in claims
     )
-    draw = partial(_draw_differences, places=places, claims=claims)
+    draw = partial(_draw_differences, places=places, claims=claims, reference=material.reference)
     alt = f"UAR points gained over {material.reference}, {place}: {told}."
     title = f"{place}: points over {material.label(material.reference)}"
     return picture(
@@ -152,9 +154,17 @@ def _difference(material: Material, layout: Layout, place: str, claims: Sequence
     )
 
 
-def _draw_differences(axes: Axes, places: Places, claims: Sequence[Claim]) -> None:
+def _draw_differences(axes: Axes, places: Places, claims: Sequence[Claim], reference: str) -> None:
     places.set_up(axes)
     places.rule(axes, 0.0, "-")
+    if reference in places.at:
+        axes.plot([places.at[reference]], [0.0], marker="x", color=INK)
     for claim in claims:
         reach = 50 * (claim.high - claim.low)
         places.bar(axes, claim.configuration, 100 * claim.difference, reach, is_filled=claim.is_shown)
+    places.cut(axes, _span(claims))
+
+
+def _span(claims: Sequence[Claim]) -> float:
+    """How far from 0 the picture reaches: bars of two or three folds may be many times wider than what they are of."""
+    return max(20.0, *(300 * abs(claim.difference) for claim in claims))

@@ -121,15 +121,21 @@ def _waveform_views(speech: "Speech", numbers: "Tensor", spec: CellSpec) -> Iter
     """Views of supervised training, and of the stage before it where that augments by itself."""
     from trainers.augmenting import Augmentation
 
-    config: Any = spec.config
-    kinds = getattr(config, "augmentations", ())
-    for what, setting in (("supervised", "strength"), (spec.config.STAGE, "adapt_strength")):
-        strength = getattr(config, setting, 0.0)
-        if what and kinds and strength:
-            drawn = Augmentation(speech, "mel", kinds, strength, spec.seed)
-            called = "supervised" if what == "supervised" else f"first stage ({what})"
-            for view in range(VIEWS):
-                yield f"{called} view {view + 1}", _plain(drawn.view(numbers, 0, view))
+    kinds = getattr(spec.config, "augmentations", ())
+    for called, strength in _strengths(spec.config).items():
+        drawn = Augmentation(speech, "mel", kinds, strength, spec.seed)
+        for view in range(VIEWS if kinds else 0):
+            yield f"{called} view {view + 1}", _plain(drawn.view(numbers, 0, view))
+
+
+def _strengths(config: Any) -> dict[str, float]:
+    """What views are for -> how strong they are; those of no strength are none."""
+    supervised, stage = getattr(config, "strength", 0.0), getattr(config, "adapt_strength", 0.0)
+    if supervised == stage:
+        told = {"first and second stage's": supervised}
+    else:
+        told = {"supervised": supervised, f"first stage's ({config.STAGE})": stage}
+    return {what: strength for what, strength in told.items() if strength}
 
 
 def _plain(mel: "Tensor") -> Mel:
