@@ -139,11 +139,14 @@ def sealed(result: Result) -> Numbers:
 
 
 def valid_means(row: Row) -> Numbers:
-    """`valid_uar_mean`, `_sd`, `_n` of a configuration and of each language, and how many of its cells are done."""
-    parts = {f"valid/{name}/uar": mean for name, mean in row.valid_by_language.items()}
-    means = {**parts, "valid_uar": row.valid} if row.valid else parts
+    """`valid_uar_mean`, `_sd`, `_n` of a configuration and of each language, and how many of its cells are done.
+
+    The number by which configurations are chosen comes first: MLflow's plots begin with the first.
+    """
+    whole = {"valid_uar": row.valid} if row.valid else {}
+    means = whole | {f"valid/{name}/uar": mean for name, mean in row.valid_by_language.items()}
     counts = {"work/cells_done": float(row.done), "work/cells_planned": float(row.planned)}
-    return counts | {name: value for of, mean in means.items() for name, value in _mean(of, mean).items()}
+    return {name: value for of, mean in means.items() for name, value in _mean(of, mean).items()} | counts
 
 
 def sealed_means(row: Row) -> Numbers:
