@@ -175,7 +175,7 @@ def signature() -> "ModelSignature":
     heard = Schema([
         ColSpec(DataType.string, "path", required=False),
         ColSpec(Array(DataType.double), "waveform", required=False),
-        ColSpec(DataType.double, "sample_rate_hz", required=False),
+        ColSpec(DataType.long, "sample_rate_hz", required=False),
     ])  # fmt: skip
     return ModelSignature(heard, Schema([ColSpec(DataType.double, emotion) for emotion in EMOTIONS]))
 
@@ -185,20 +185,18 @@ def example() -> "DataFrame":
     from pandas import DataFrame
 
     tone = [round(0.1 * math.sin(2 * math.pi * 220 * place / 8000), 4) for place in range(400)]
-    return DataFrame({"waveform": [tone], "sample_rate_hz": [8000.0]})
+    return DataFrame({"waveform": [tone], "sample_rate_hz": [8000]})
 
 
 @contextmanager
 def _talking_to(uri: str) -> Iterator[None]:
-    """MLflow's global place set to `uri`, and back again; its own notes are kept off the terminal."""
+    """MLflow's global place set to `uri`, and back again; logging a model takes no client."""
     import mlflow
 
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    before = mlflow.get_tracking_uri()
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+        mlflow.set_tracking_uri(before)

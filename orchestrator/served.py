@@ -1,6 +1,6 @@
 """What MLflow runs of a registered model. A copy of this file lies in each of them, beside a copy of `trainers`.
 
-Input: a table of recordings, each row with a `path`, or with a `waveform` (its samples) and its `sample_rate_hz`.
+Input: a table of recordings, all with a `path`, or all with a `waveform` (its samples) and its `sample_rate_hz`.
 Output: a row each, with the probability of every emotion. A bad recording is told in one line, and none is then
 answered. Whoever serves such a model over a network lets its clients name the server's files.
 """
