@@ -10,6 +10,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
+from trainers.corpora.copies import Copy
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.methods.baseline import Baseline
 from trainers.methods.byol import Byol
@@ -28,6 +29,7 @@ class Tones:
     utterances: tuple[Utterance, ...] = field(init=False)
     index: dict[str, int] = field(init=False)
     fingerprints: dict[str, str] = field(init=False)
+    copies: tuple[Copy, ...] = ()
 
     def __post_init__(self) -> None:
         made = [

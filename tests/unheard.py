@@ -8,6 +8,7 @@ from typing import cast
 
 from orchestrator.ground import Ground
 from trainers.corpora import CORPORA, demo
+from trainers.corpora.copies import Copy
 from trainers.corpora.groups import GROUPS
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS, SPLITS, Utterance
@@ -22,6 +23,7 @@ class Unheard:
 
     utterances: tuple[Utterance, ...]
     hashes: dict[str, str] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -39,7 +41,7 @@ class Unheard:
     def but(self, which: str, **changes: str) -> "Unheard":
         """The same corpora with one clip labelled otherwise."""
         clips = (replace(clip, **changes) if clip.id == which else clip for clip in self.utterances)
-        return Unheard(tuple(clips), self.hashes)
+        return Unheard(tuple(clips), self.hashes, self.copies)
 
 
 def clips(corpora: Iterable[str], takes: Iterable[str] = ("1", "2")) -> tuple[Utterance, ...]:

@@ -133,6 +133,7 @@ def run(
         else:
             result = _trained(spec, evaluation, workspace, stage, progress=progress, stopped=stopped)
     result.versions.update(versions(workspace.device))
+    result.facts["copies_left_out"] = float(len(split.copies))
     result.seconds["total"] = time.perf_counter() - started
     return result
 

@@ -87,7 +87,7 @@ def _classified(spec: CellSpec, splits: Splits, evaluation: Evaluation, describe
     penalty = NUISANCE_INVERSE_PENALTY if spec.method == "nuisance_only" else INVERSE_PENALTY
     own = {}
     if spec.method == "own_statistics":
-        own = {name: Standard(describe(splits.unlabelled(name, spec.fold))) for name in splits.languages}
+        own = {name: Standard(describe(splits.for_statistics(name, spec.fold))) for name in splits.languages}
     return probe(evaluation, describe, penalty, own)
 
 

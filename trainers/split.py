@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from trainers.corpora.prepared import Prepared
@@ -17,7 +18,8 @@ class Split:
     labels are not looked at. `stage`: corpus -> clips that the cell's stage hears, by kind with or without their
     emotions. `valid`: selector -> clips; the first one chooses. `test`: language (of a corpus that is only tested on:
     the corpus's name) -> clips of this fold; within corpora those of every corpus, first of the one that is trained on.
-    `whole`: language -> all its clips, where the cell trains on none of them.
+    `whole`: language -> all its clips, where the cell trains on none of them. `copies`: clips that are in no part,
+    since a clip that is tested holds the same recording.
     """
 
     labelled: tuple[str, ...]
@@ -26,6 +28,7 @@ class Split:
     test: dict[str, tuple[str, ...]]
     whole: dict[str, tuple[str, ...]]
     stage: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    copies: tuple[str, ...] = ()
 
     @property
     def selector(self) -> str:
@@ -91,6 +94,26 @@ def without_overlap(split: Split, fold: int, stage: str) -> Split:
                     said = f"{len(shared)} clips of {group}/{name} in fold {fold} are {how} too, {min(shared)!r} first"
                     raise UserError(said)
     return split
+
+
+def without_copies(split: Split, twins: Mapping[str, AbstractSet[str]]) -> Split:
+    """The split without the clips of training, stage and validation of which a tested clip holds a copy.
+
+    `twins`: clip -> the clips that hold a part of the same recording.
+    """
+    tested = {*joined(split.test.values()), *joined(split.whole.values())}
+    copies = {other for clip in tested for other in twins.get(clip, ())} - tested
+
+    def kept(ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in ids if name not in copies)
+
+    heard = joined((split.labelled, *(ids for part in _HEARD for ids in getattr(split, part).values())))
+    parts = {part: {name: kept(ids) for name, ids in getattr(split, part).items()} for part in _HEARD}
+    left_out = tuple(sorted(copies.intersection(heard)))
+    return replace(split, labelled=kept(split.labelled), **parts, copies=left_out) if left_out else split
+
+
+_HEARD = ("unlabelled", "stage", "valid")
 
 
 def joined(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from trainers.corpora import CORPORA
+from trainers.corpora.copies import twins
 from trainers.corpora.folds import (
     FOLDS,
     Fold,
@@ -22,7 +23,7 @@ from trainers.errors import UserError, unknown
 from trainers.hearing import stage_speech, unlabelled_speech
 from trainers.methods.configs import MethodConfig, hears_low
 from trainers.protocols import PROTOCOLS, Protocol
-from trainers.split import Split, joined, without_overlap
+from trainers.split import Split, joined, without_copies, without_overlap
 
 FOLDS_BY = ("speaker", "speaker+sentence", "stratified", "random")
 EVERY_FOLD = -1000
@@ -81,6 +82,7 @@ class Splits:
         if folds_by not in FOLDS_BY:
             raise unknown("kind of folds", folds_by, FOLDS_BY)
         self.protocol, self.folds_by = protocol, folds_by
+        self.twins = twins(prepared.copies)
         self.speakers = {clip.id: clip.speaker for clip in prepared.utterances}
         everything = {name: [u for u in prepared.utterances if u.corpus == name] for name in protocol.corpora}
         here = {name: [u for u in clips if u.emotion in EMOTIONS] for name, clips in everything.items()}
@@ -194,7 +196,7 @@ class Splits:
             self._require_fold(fold, self.folds(target) if target else FOLDS)
             split = self._within_split(target, fold) if self.own else self._transfer_split(target, fold, config)
         staged = replace(split, stage=stage_speech(self, target, fold, config, split))
-        return without_overlap(staged, fold, config.STAGE)
+        return without_overlap(without_copies(staged, self.twins), fold, config.STAGE)
 
     def _whole_split(self, target: str | None, config: MethodConfig) -> Split:
         """All that some fold trains on; held-out corpora are none of it."""
@@ -261,8 +263,15 @@ class Splits:
         return further_clips(self.own_fold(language, fold), self._everything[language])
 
     def unlabelled(self, language: str, fold: int) -> tuple[str, ...]:
-        """The training clips of a low-resource fold (the floor "own statistics" needs those of every language)."""
+        """The training clips of a low-resource fold."""
         return self.low[language].train(fold)
+
+    def for_statistics(self, language: str, fold: int) -> tuple[str, ...]:
+        """The clips that tell the floor "own statistics" how a language sounds: those of training, without copies of
+        this fold's test clips."""
+        part = self.low[language][fold]
+        copies = {other for clip in part.test for other in self.twins.get(clip, ())}
+        return tuple(clip for clip in part.train if clip not in copies)
 
 
 def _languages(protocol: Protocol, prepared: Prepared) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.corpora.copies import Copy, known_copies
 from trainers.corpora.manifest import corpus_at
 from trainers.corpora.parts import DamagedError, Part, open_part
 from trainers.corpora.preparing import part_of
@@ -43,6 +45,16 @@ class Prepared:
         part, first, end = self._places[self.index[which] if isinstance(which, str) else which]
         return part.audio[first:end]
 
+    @cached_property
+    def copies(self) -> tuple[Copy, ...]:
+        """Pairs of clips that hold the same recording; looked for once and kept beside the prepared audio."""
+        return self.look_for_copies()
+
+    def look_for_copies(self, report: Callable[[str], None] = lambda _: None) -> tuple[Copy, ...]:
+        """As `copies`; `report` gets a line now and then."""
+        names = [clip.id for clip in self.utterances]
+        return known_copies(self.paths[0].parent, self.fingerprint, names, self.samples, report)
+
     def __reduce__(self) -> tuple[Callable[[Sequence[Path]], "Prepared"], tuple[tuple[Path, ...]]]:
         return open_prepared, (self.paths,)
 
@@ -69,6 +81,7 @@ def prepare(
     left_out = {name: reason for found in scans for name, reason in found.left_out.items()}
     prepared = Prepared(parts, left_out, bad)
     refuse_unreadable(prepared.unreadable, max_bad)
+    prepared.look_for_copies(report)
     return prepared
 
 
