@@ -189,7 +189,8 @@ def _tables(material: Material) -> Iterator[str]:
     yield "<h2>The table</h2>"
     yield (
         "<p>Three lines for each configuration. Validation chose; test was opened afterwards, and its best value is "
-        "not marked. Floors are reached without any such training: a method that is not above them has shown nothing.</p>"
+        "not marked. Floors are reached without any such training: a method that is not above them has shown "
+        "nothing.</p>"
     )
     yield main_table(shown)
     yield from notes([*_left_out(comparison, shown), *reasons(shown)])

@@ -66,6 +66,14 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A report, as text and with its folder."""
+    folder = tmp_path_factory.mktemp("report")
+    kept(folder, *GROUPS.values())
+    return reported(folder, asked(GROUPS, note="DEMO: its numbers say nothing."))
+
+
 def reported(store: Path, of: Asked | None = None, folder: str = "out") -> tuple[str, Path]:
     of = of or asked(GROUPS)
     ledger = Ledger(store)
@@ -78,21 +86,22 @@ def openings(store: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def test_the_page_is_whole_small_and_needs_nothing_from_elsewhere(store: Path) -> None:
-    told, _ = reported(store)
-    page = Page(told)
-    assert page.open == []
-    assert len(page.ids) == len(set(page.ids)) > 20
-    assert page.wanted <= set(page.ids)
-    assert len(page.pictures) >= 10
-    assert all(one["role"] == "img" and len(str(one["aria-label"])) > 20 for one in page.pictures)
-    assert page.titles == len(page.pictures)
+def test_the_page_is_whole_small_and_needs_nothing_from_elsewhere(page: tuple[str, Path]) -> None:
+    told, _ = page
+    found = Page(told)
+    assert found.open == []
+    assert len(found.ids) == len(set(found.ids)) > 20
+    assert found.wanted <= set(found.ids)
+    assert len(found.pictures) >= 10
+    assert all(one["role"] == "img" and len(str(one["aria-label"])) > 20 for one in found.pictures)
+    assert found.titles == len(found.pictures)
     assert "<script" not in told
     assert not re.search(r"@import|url\((?!#)", told)
     assert len(told.encode()) < 2_000_000
     assert "could not be made" not in told
 
 
+@pytest.mark.slow
 def test_two_renderings_are_equal_to_the_byte(store: Path) -> None:
     first, folder = reported(store)
     again, other = reported(store, folder="again")
@@ -103,16 +112,16 @@ def test_two_renderings_are_equal_to_the_byte(store: Path) -> None:
         assert (folder / "pictures" / name).read_bytes() == (other / "pictures" / name).read_bytes(), name
 
 
-def test_each_picture_is_a_file_of_both_kinds(store: Path) -> None:
-    told, folder = reported(store)
+def test_each_picture_is_a_file_of_both_kinds(page: tuple[str, Path]) -> None:
+    told, folder = page
     svg = {path.stem for path in (folder / "pictures").glob("*.svg")}
     png = {path.stem for path in (folder / "pictures").glob("*.png")}
     assert svg == png
     assert len(svg) == len(Page(told).pictures)
 
 
-def test_head_and_claims_stand_above_the_tables(store: Path) -> None:
-    told, _ = reported(store, asked(GROUPS, note="DEMO: its numbers say nothing."))
+def test_head_and_claims_stand_above_the_tables(page: tuple[str, Path]) -> None:
+    told, _ = page
     places = [
         told.index(word)
         for word in ("DEMO: its", "Which τ?", "tau=0.99 beats tau=0.9 on the mean", "byol_tau: UAR, macro-F1", "<svg")
