@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import report
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.shown import answered
 from orchestrator.asked import Asked, write
 from orchestrator.ledger import Ledger
+from orchestrator.pictures.chapter import Chapter
 from orchestrator.report import main, write_report
 from tests.synthetic_sweeps import LANGUAGES, asked, kept, varied
 
@@ -174,3 +176,19 @@ def test_a_sweep_of_which_nothing_is_complete_has_a_page_too(tmp_path: Path) -> 
     assert Page(told).open == []
     assert "No configuration is complete" in told
     assert LANGUAGES[0] in told
+
+
+def test_a_chapter_that_fails_says_so_in_its_place_and_costs_no_other(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_material: object) -> Chapter:
+        raise KeyError("a fault")
+
+    def sound(_material: object) -> Chapter:
+        return Chapter("sound", ("It is here.",))
+
+    monkeypatch.setattr(report, "CHAPTERS", (broken, sound))
+    told, _ = reported(store)
+    assert "This part could not be made: KeyError: &#x27;a fault&#x27;" in told
+    assert "It is here." in told
+    assert Page(told).open == []

@@ -111,6 +111,7 @@ def picture(
         axes.set_title(title)
         draw(axes)
         svg = _saved(figure, "svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.set_layout_engine("none")  # all has its place by now, and finding it takes longer than drawing
         png = _saved(figure, "png", dpi=_PNG_DPI, metadata={"Software": None})
     return Picture(named, title, alt, _described(svg.decode(), title, alt), png, width_in > WIDTH_IN)
 
