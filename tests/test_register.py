@@ -197,9 +197,15 @@ def test_what_is_not_there_is_told_with_what_is(
 
 
 @pytest.mark.slow
-def test_a_server_takes_and_gives_it_too(
-    store: Path, wavs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_server_takes_and_gives_it_too_and_nothing_is_left_where_one_stands(
+    store: Path,
+    wavs: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     with served(tmp_path) as server:
         words = ["byol_tau", "--store", str(store), "--language", "demo-arda", "--tracking-uri", server.uri]
         for _ in range(2):
@@ -208,6 +214,7 @@ def test_a_server_takes_and_gives_it_too(
         capsys.readouterr()
         asked = ["mine", *wavs, "--tracking-uri", server.uri, "--store", str(tmp_path / "no store"), "--format", "json"]
         assert predict.main(asked) == 0
+    assert [*(tmp_path / "here").iterdir()] == []
     told = json.loads(capsys.readouterr().out)
     found = np.array([list(one["probabilities"].values()) for one in told])
     assert np.abs(found - Predictor(folder_of(store)).predict(wavs)).max() < 1e-12
