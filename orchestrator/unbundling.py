@@ -77,7 +77,7 @@ def take(store: Path, path: Path) -> Taken:
 def _unpacked(path: Path, file: BinaryIO, scratch: Path) -> str:
     """Write every file of the list into `scratch`; returns the sweep's name."""
     try:
-        with tarfile.open(fileobj=file, mode="r|gz") as archive:
+        with gzip.GzipFile(fileobj=file) as content, tarfile.open(fileobj=content, mode="r|") as archive:
             head = _head(path, archive)
             left: dict[str, Any] = dict(head["files"])
             while member := archive.next():
