@@ -32,6 +32,13 @@ def announce(out: Console, answer: Answer, race: str) -> None:
         f"{_count(len(planned.cells), 'cell')} ({_factors(planned)}): {done} done, {len(planned.cells) - done} to run; "
         f"{_count(len(planned.floors), 'floor cell')}: {floors} done"
     )
+    if copies := stood.prepared.copies:
+        one = copies[0]
+        out.print(
+            f"{_count(len(copies), 'pair')} of clips hold the same recording ({one.one} and {one.other}, say): "
+            "where one is tested the other is not heard",
+            markup=False,
+        )
     if planned.stages:
         begin = [cell for cell in planned.cells if cell.stage]
         there = sum(stages.is_done(ledger.store, key) for key in planned.stages)

@@ -91,15 +91,17 @@ class Answer:
         where = [spec.target, f"fold {spec.fold}", f"seed {spec.seed}" if len(self.plan.seeds) > 1 else None]
         return " ".join([what, *(part for part in where if part)])
 
-    def compare(self, failed: Mapping[str, str] | None = None, dropped: Mapping[str, str] | None = None) -> Comparison:
-        """Open the test scores; the ledger counts it. `failed`: why cells (by key) have no result; `dropped`: what is
-        to be said of configurations (by name) that were given up. Both are kept for later comparisons."""
-        record = self.record(failed, dropped)
+    def compare(self, record: Asked) -> Comparison:
+        """Open the test scores; the ledger counts it. The record is kept for later comparisons."""
         write(self.ledger.store, record)
         return answered(self.ledger, record)
 
     def record(self, failed: Mapping[str, str] | None = None, dropped: Mapping[str, str] | None = None) -> Asked:
-        """The sweep as `python -m orchestrator.compare` needs it; to be written (`asked.write`) before it runs."""
+        """The sweep as `python -m orchestrator.compare` needs it; to be written (`asked.write`) before it runs.
+
+        `failed`: why cells (by key) have no result; `dropped`: what is to be said of configurations (by name) that were
+        given up.
+        """
         return Asked(
             sweep=self.plan.sweep,
             question=self.sweep.question,

@@ -73,6 +73,7 @@ def _parser() -> Parser:
     how.add_argument("--batch-size", type=int, help="clips per source and step")
     how.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="any other setting")
     _add_choice(parser)
+    how.add_argument("--no-report", action="store_true", help="write no page with pictures at the end")
     how.add_argument("--no-canary", action="store_true", help="do not rehearse a short cell before all others")
     how.add_argument(
         "--gpus-per-cell",

@@ -17,8 +17,9 @@ import search_spaces
 from orchestrator import arguments, ground
 from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
+from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.table import render
-from orchestrator.asked import write
+from orchestrator.asked import Asked, write
 from orchestrator.bill import Bill, after
 from orchestrator.budget import Budget
 from orchestrator.cluster import connected
@@ -195,11 +196,27 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, b
             return STOPPED if outcome.stopped else INTERRUPTED
         failed = {event.key: event.told for event in outcome.failed}
         names = {one.number: one.name for one in answer.plan.configurations}
-        comparison = answer.compare(failed, {names[one]: why for one, why in outcome.dropped.items()})
+        record = answer.record(failed, {names[one]: why for one, why in outcome.dropped.items()})
+        comparison = answer.compare(record)
         out.print(render(comparison))
         tell(answer, comparison, mirror)
+        if not asked.no_report:
+            _report(out, answer, record, comparison, mirror)
     out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
     return 1 if outcome.failed else 0
+
+
+def _report(out: Console, answer: Answer, record: Asked, comparison: Comparison, mirror: Tracker) -> None:
+    """The answer as a page with pictures, beside the ledger and in MLflow. What fails here costs no result."""
+    from orchestrator.report import place, write_report  # what draws takes seconds to import
+
+    try:
+        page = write_report(answer.ledger, record, comparison, place(answer.ledger.store, record))
+    except (UserError, OSError) as error:
+        out.print(f"no report: {error}", markup=False)
+        return
+    mirror.files(page.parent)
+    out.print(f"report: {page}", markup=False, soft_wrap=True)
 
 
 def _kept_for_repeats(asked: argparse.Namespace) -> AbstractContextManager[object]:

@@ -74,7 +74,8 @@ def test_the_record_says_how_was_asked(stood: Ground, tmp_path: Path) -> None:
 
 
 def test_the_answer_keeps_its_record_and_compares_from_it(stood: Ground, tmp_path: Path) -> None:
-    comparison = answer(stood, tmp_path).compare(dropped={"tau=0.99": "dropped after 1 of 5 blocks"})
+    one = answer(stood, tmp_path)
+    comparison = one.compare(one.record(dropped={"tau=0.99": "dropped after 1 of 5 blocks"}))
     (kept,) = named(tmp_path, "byol_tau")
     assert kept.dropped == {"tau=0.99": "dropped after 1 of 5 blocks"}
     assert [row.name for row in comparison.unfinished] == ["tau=0.99", "tau=0.996", "tau=0.999"]

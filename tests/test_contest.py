@@ -207,7 +207,7 @@ def test_on_a_real_ray_beaten_configurations_get_no_more_cells_and_a_second_run_
 @pytest.mark.slow
 def test_a_race_on_the_demo_trains_fewer_cells_than_the_grid_and_names_the_same_winner(tmp_path: Path) -> None:
     asked = ["joint", "--samples", "11", "--steps", "30", "--languages", "demo-arda", "--store", str(tmp_path)]
-    asked += ["--set", "tau_horizon=paper", "epoch_steps=15", "--slots", "2"]
+    asked += ["--set", "tau_horizon=paper", "epoch_steps=15", "--slots", "2", "--no-report"]
 
     def winner(*more: str) -> str:
         command = [sys.executable, "-m", "orchestrator.sweep", *asked, *more]

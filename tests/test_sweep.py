@@ -40,6 +40,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     store = tmp_path_factory.mktemp("runs")
     first = sweep(store, "byol_tau", *SHORT)
     assert first.returncode == 0, first.stdout + first.stderr
+    assert "by rehearsals of 1 cell" in first.stderr
     return store, first.stdout
 
 
@@ -58,7 +59,6 @@ def table(printed: str) -> list[str]:
 def test_a_first_run_says_it_is_the_demo_and_answers_with_configurations_and_floors(done: tuple[Path, str]) -> None:
     store, printed = done
     assert "time: not known, nothing like byol was timed on CPU cores yet" in printed
-    assert "by rehearsals of 1 cell" in printed
     assert "numbers say nothing about real emotions" in printed
     assert "6 cells (3 configurations × 1 language × 2 folds × 1 seed): 0 done, 6 to run" in printed
     for row in ("tau=0.99", "tau=0.996", "tau=0.999", "nuisance_only", "frozen_probe", "own_statistics"):
@@ -82,6 +82,11 @@ def test_mlflow_holds_one_run_per_configuration_and_one_child_per_cell(done: tup
         for level in ("configuration", "cell")
     }
     assert sorted(run.info.run_name for run in found["configuration"]) == ["τ=0.99", "τ=0.996", "τ=0.999"]
+    (whole,) = client.search_runs([experiment.experiment_id], "tags.level = 'sweep'")
+    (page,) = store.glob("reports/byol_tau-*/report.html")
+    there = {file.path for file in client.list_artifacts(whole.info.run_id, "report")}
+    assert "report/report.html" in there
+    assert "<svg" in page.read_text()
     parents = [run.data.tags["mlflow.parentRunId"] for run in found["cell"]]
     assert sorted(parents) == sorted([run.info.run_id for run in found["configuration"]] * 2)
     curve = client.get_metric_history(found["cell"][0].info.run_id, "lambda")

@@ -34,7 +34,7 @@ from trainers.result import Result
 from trainers.spec import CellSpec, code_version
 from trainers.speech import Speech
 from trainers.split import Split
-from trainers.splits import Splits
+from trainers.splits import EVERY_FOLD, Splits
 from trainers.stages import StageResult, stage_of, stage_training
 from trainers.watching import MOST_CLIPS, watch_cell, watch_stage
 
@@ -121,6 +121,8 @@ def run(
     """
     started = time.perf_counter()
     split = workspace.split(spec)
+    if spec.fold == EVERY_FOLD:
+        raise UserError("a training that leaves no fold out has nothing to choose by; use orchestrator.register")
     evaluation = Evaluation(workspace.speech(spec.front_end), split)
     if spec.method in FLOORS:
         progress(0, 1, "floor")

@@ -9,6 +9,7 @@ from orchestrator.answers.section import Section
 from orchestrator.answers.table import lines, parts, places, reasons, title
 
 SPECIAL = {
+    "§": r"\S{}",
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
