@@ -94,7 +94,7 @@ def datasets(result: Result) -> list[Dataset]:
     heard = {f"{corpora} training": "training" for corpora in _trained_on(spec)}
     if spec.target and spec.target not in _trained_on(spec):
         heard |= {f"{spec.target} unlabelled": "training"}
-    heard |= {f"{language} test": "test" for language in result.test}
+    heard |= {f"{language} test": "test" for language in sorted(result.test)}
     place = {"target": str(spec.target), "fold": str(spec.fold), "seed": str(spec.seed)}
     source = {"protocol": spec.protocol, "folds_by": spec.folds_by, **place}
     return [Dataset(name, spec.data_fingerprint[:DIGEST], source, context) for name, context in heard.items()]
