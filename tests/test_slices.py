@@ -88,7 +88,7 @@ def test_urdus_counts_say_what_a_womans_accuracy_is() -> None:
         "angry is all of men (100 clips, 0 of women)",
         "neutral is nearly all of men (96 clips, 4 of women)",
         "82 % of the 56 clips of women are happy: the accuracy of women is mostly the recall of happy",
-        "only happy and sad has at least 5 clips of both: here gender cannot be told from emotion",
+        "only happy and sad have at least 5 clips of both: here gender cannot be told from emotion",
     ]
 
 
