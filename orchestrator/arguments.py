@@ -3,10 +3,11 @@
 import argparse
 import ast
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from orchestrator.answers.comparison import SELECTORS
 from orchestrator.choosing import Choice
+from orchestrator.command_line import Parser
 from orchestrator.objective import OBJECTIVES
 from search_spaces import SEARCHES
 from trainers.errors import UserError
@@ -19,13 +20,6 @@ ROLES = {
     "held-out": "labelled corpora that are only tested on",
     "adaptation": "corpora with speakers that stages and BYOL may hear",
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:

@@ -8,7 +8,6 @@ which the hash in the result's key is proof. It imports neither ray nor mlflow. 
 something is, or could not be checked, 2: bad input.
 """
 
-import argparse
 import csv
 import hashlib
 import sys
@@ -17,9 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from pathlib import Path
-from typing import NoReturn
 
 from orchestrator.asked import Asked, named
+from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from trainers.corpora.copies import copies_among, fingerprint, twins
 from trainers.corpora.prepared import Prepared, open_prepared
@@ -74,13 +73,6 @@ class Verdict:
                 yield f"    {kind}: {', '.join(sorted(names)[:SHOWN])}{more}"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Exit codes as the file's head tells them."""
     try:
@@ -93,8 +85,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m orchestrator.audit",
         description="Does what was heard in training share clips, speakers or recordings with what was tested?",
     )

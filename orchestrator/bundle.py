@@ -7,7 +7,6 @@ A gzipped tar of plain files: `bundle.json` (schema, sweep, and the SHA-256 and 
 records, its cells' results, its part of the log of openings and its reports. The same results make the same bytes.
 """
 
-import argparse
 import gzip
 import hashlib
 import io
@@ -16,10 +15,11 @@ import tarfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from orchestrator import openings, records
 from orchestrator.asked import Asked, named
+from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from orchestrator.tracking.__main__ import send
 from orchestrator.tracking.sync import UnreachableError, report_folder
@@ -85,13 +85,6 @@ def _about(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """0: done; 1: all is in the ledger, but MLflow cannot be reached; 2: bad input. Errors are one line."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
@@ -117,8 +110,8 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="python -m orchestrator.bundle", description="Carry a sweep from one store to another.")
+def _parser() -> Parser:
+    parser = Parser(prog="python -m orchestrator.bundle", description="Carry a sweep from one store to another.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="export | import")
     out = commands.add_parser("export", help="write a sweep's results, record, report and openings to one file")
     out.add_argument("name", metavar="NAME", help="a sweep that was run; NAME/DIGEST only that record of it")

@@ -14,23 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
 
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.shown import answered
 from orchestrator.asked import Asked, named
+from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from trainers.errors import UserError, unknown
 
 SEVERAL = 20
 """Of more configurations an error names only those that are called alike."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -47,8 +40,8 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m orchestrator.compare",
         description="Lay a sweep's configurations side by side, from its stored results. Opens test scores, counted.",
     )

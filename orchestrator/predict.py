@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from orchestrator.arguments import Parser
+from orchestrator.command_line import Parser
 from orchestrator.tracking import default_uri
 from trainers import model_files
 from trainers.corpora.utterance import EMOTIONS

@@ -17,6 +17,7 @@ from pathlib import Path
 import search_spaces
 from orchestrator import arguments, ground, registry
 from orchestrator.asked import Asked, named
+from orchestrator.command_line import Parser
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.tracking import default_uri
@@ -57,7 +58,7 @@ class _NotRegisteredError(Exception):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = arguments.Parser(
+    parser = Parser(
         prog="python -m orchestrator.register",
         description="Train the configuration that validation chose on all speech, and register it as a model.",
     )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import NoReturn
 
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.diagnosis import SWEEP
@@ -21,6 +20,7 @@ from orchestrator.answers.rows import Row
 from orchestrator.answers.shown import answered
 from orchestrator.answers.table import reasons
 from orchestrator.asked import Asked, named
+from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from orchestrator.pictures import confusions, curves, distances, embeddings, parallel, slices, swept, views
 from orchestrator.pictures.chapter import Chapter, Group
@@ -46,13 +46,6 @@ MOST_UNFINISHED, MOST_ROWS, MOST_SECTIONS = 30, 150, 30
 """Of rows that are not complete, of rows of a further table, and of further tables: more would make no page to read."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """0: written; 2: bad input, told in one line."""
     try:
@@ -64,8 +57,8 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m orchestrator.report",
         description="Write a sweep's answer as one page with pictures. Opens test scores, counted.",
     )

@@ -128,7 +128,8 @@ def confounds(clips: Floats) -> Iterator[str]:
     shared = [EMOTIONS[place] for place, least in enumerate(clips.min(0)) if least >= FEWEST_CLIPS]
     if len(shared) < FEWEST_SHARED:
         told = f"only {_listed(shared)}" if shared else "no emotion"
-        yield f"{told} {'have' if len(shared) > 1 else 'has'} at least {FEWEST_CLIPS} clips of both: here gender cannot be told from emotion"
+        verb = "have" if len(shared) > 1 else "has"
+        yield f"{told} {verb} at least {FEWEST_CLIPS} clips of both: here gender cannot be told from emotion"
 
 
 def _one_sided(emotion: str, clips: Floats) -> Iterator[str]:

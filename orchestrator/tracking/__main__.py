@@ -3,27 +3,19 @@
 python -m orchestrator.tracking sync [NAME …] [--store runs] [--tracking-uri URI] [--tests]
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import Progress
 
 from orchestrator.asked import Asked, named, sweeps
+from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from orchestrator.tracking.sync import UnreachableError, sync
 from orchestrator.tracking.tracker import default_uri
 from trainers.errors import UserError
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -62,8 +54,8 @@ def send(store: Path, found: Sequence[Asked], uri: str | None, tests: bool = Fal
             console.print(sent.told(), markup=False, highlight=False, soft_wrap=True)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m orchestrator.tracking",
         description="Fill MLflow from the ledger: what a server missed, or a whole database.",
     )
