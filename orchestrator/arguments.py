@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from orchestrator.choosing import Choice
 from orchestrator.command_line import Parser
 from orchestrator.objective import OBJECTIVES
 from search_spaces import SEARCHES
-from trainers.errors import UserError
+from trainers.errors import UserError, require
 from trainers.protocols import PROTOCOLS
 from trainers.splits import FOLDS_BY
 
@@ -21,12 +22,28 @@ ROLES = {
     "adaptation": "corpora with speakers that stages and BYOL may hear",
 }
 
+RANGES: dict[str, tuple[int | None, str]] = {
+    "slots": (1, "at least 1"),
+    "samples": (1, "at least 1"),
+    "max_bad": (0, "at least 0"),
+    "gpus_per_cell": (None, "a finite number above 0"),
+    "price_per_gpu_hour": (None, "a finite number above 0"),
+    "budget_gpu_hours": (None, "a finite number above 0"),
+    "until_ci": (None, "above 0: the width of an interval in UAR points"),
+}
+"""The least that a number may be (None: it must be above 0), and how the rule is told; others belong to a setting or to
+the corpora and are checked there."""
+
 
 def parse(words: list[str] | None) -> argparse.Namespace:
     """The command line's words as a namespace; UserError in one line where they are off."""
     arguments = _parser().parse_args(words)
     if arguments.name is None and not arguments.list:
         raise UserError("name a sweep; --list shows every sweep with its question")
+    for name, (least, rule) in RANGES.items():
+        value = getattr(arguments, name)
+        fits = value is None or (math.isfinite(value) and (value > 0 if least is None else value >= least))
+        require(fits, name.replace("_", "-"), value, rule)
     return arguments
 
 
@@ -139,6 +156,8 @@ def _value(text: str) -> Any:
     if text.lower() in plain:
         return plain[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        found = ast.literal_eval(text)
+        repr(found)  # a number of thousands of digits cannot even be told
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
+    return found

@@ -85,7 +85,8 @@ class Sweep:
     def __post_init__(self) -> None:
         if (self.config is None) == (not self.arms):
             raise UserError("a sweep needs either a config or arms")
-        require(self.samples >= 1, "samples", self.samples, "at least 1")
+        whole = type(self.samples) is int and self.samples >= 1
+        require(whole, "samples", self.samples, "a whole number, at least 1")
         for name in self.shows:
             require(name in SHOWS, "shows", name, f"one of {', '.join(SHOWS)}")
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType
@@ -24,6 +25,13 @@ def fitted(kind: type, name: str, value: Any) -> Any:
     if found is None:
         raise UserError(f"{name} is {value!r}; it must be {rule}{' or none' if optional else ''}")
     return found
+
+
+def require_types(settings: Any) -> None:
+    """UserError where a field of a dataclass is not of the type that it declares, or not finite: what a sweep's own
+    file builds comes through no `fitted`. The values stay as they are, and so do the keys made of them."""
+    for field in fields(settings):
+        fitted(type(settings), field.name, getattr(settings, field.name))
 
 
 @cache
@@ -50,11 +58,15 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+LARGEST = 2**53
+"""Whole numbers up to this one are floats too, without rounding; nothing here has more steps or clips."""
+
+
 def _whole(value: Any) -> int | None:
     if type(value) is int:
-        return value
+        return value if abs(value) <= LARGEST else None
     number = _number(value)
-    if number is None or not number.is_integer():
+    if number is None or not number.is_integer() or abs(number) > LARGEST:
         return None
     return int(value) if isinstance(value, Integral) else int(number)
 

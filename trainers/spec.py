@@ -11,7 +11,7 @@ from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError, require, unknown
 from trainers.methods.configs import CONFIGS, ByolConfig, MethodConfig
 from trainers.schedules import matched_tau
-from trainers.settings import fitted
+from trainers.settings import fitted, require_types
 
 CODE_VERSION = 1
 """Raised by hand whenever the same spec would train to other numbers; old results then stay, under their old keys."""
@@ -65,6 +65,7 @@ class Training:
     monitor: str = "uar"
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.steps >= 1, "steps", self.steps, "at least 1")
         require(self.epoch_steps >= 1, "epoch_steps", self.epoch_steps, "at least 1")
         fits = self.batch_size >= 4 and self.batch_size % 4 == 0

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import require
+from trainers.settings import require_types
 
 SAMPLE_RATE_HZ = 16_000
 _FRAME = 400
@@ -32,6 +33,7 @@ class FrontEnd:
     length_s: float = 3.0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.trim_db is None or self.trim_db > 0, "trim_db", self.trim_db, "above 0, or none")
         require(self.rms_db is None or self.rms_db < 0, "rms_db", self.rms_db, "below 0, or none")
         require(self.crop in CROPS, "crop", self.crop, "head, centre, random or chunks")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from trainers.errors import UserError, require
+from trainers.settings import require_types
 
 WAVEFORM_KINDS = ("speed", "stretch", "gain", "noise", "polarity", "pitch")
 POSITIVES = ("any", "same-corpus", "cross-corpus", "other-text")
@@ -47,6 +48,7 @@ class BaselineConfig:
     text_weight: float = 0.1
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.views >= 1, "views", self.views, "at least 1")
         require(0 <= self.strength <= 1.5, "strength", self.strength, "between 0 and 1.5")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
@@ -169,6 +171,7 @@ class PairwiseConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        require_types(self)
         _require_stage(self)
         for name in self.view_names:
             _require_one_of("view_names", name, ("layers", "mel", "egemaps"))
@@ -232,6 +235,7 @@ class ByolConfig:
     unlabelled_cap: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(0 <= self.tau <= 1, "tau", self.tau, "between 0 and 1")
         require(self.tau_schedule in ("cosine", "constant"), "tau_schedule", self.tau_schedule, "cosine or constant")
         require(self.tau_horizon in ("matched", "paper"), "tau_horizon", self.tau_horizon, "matched or paper")
