@@ -1,5 +1,6 @@
 """The loop: resumed equals uninterrupted, stopping, the best validation, and what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,37 @@ def test_a_torn_checkpoint_is_set_aside_and_training_starts_over(tmp_path: Path)
         run = train(small_world.method(cell), cell.training, 0, validate=lambda: 0.5, checkpoint=file)
     assert run.step == 12
     assert (tmp_path / "c.damaged").read_bytes() == b"PK\x03\x04 torn"
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "its last byte gone": lambda content: content[:-1],
+    "empty": lambda _: b"",
+    **{
+        f"a bit flipped at {place:.0%}": lambda content, place=place: flipped(content, int(place * len(content)))
+        for place in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.9999)
+    },
+}
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_damaged_checkpoint_is_gone_on_from(damage: str, tmp_path: Path) -> None:
+    """torch loads a file in which a bit of the weights has flipped without a word."""
+    cell, file = small_world.spec(), tmp_path / "c.pt"
+    whole, stopped, again = (small_world.method(cell) for _ in range(3))
+    train(whole, cell.training, 0, validate=lambda: 0.5)
+    with pytest.raises(Stopped):
+        train(stopped, cell.training, 0, validate=lambda: 0.5, checkpoint=file, stopped=StopAfter(6))
+    file.write_bytes(DAMAGE[damage](file.read_bytes()))
+    with pytest.warns(UserWarning, match="damaged and set aside"):
+        train(again, cell.training, 0, validate=lambda: 0.5, checkpoint=file)
+    assert (tmp_path / "c.damaged").is_file()
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 def test_training_lowers_the_loss_and_learns_the_tones() -> None:

@@ -1,12 +1,13 @@
 """The one training loop. Every method goes through it, so that methods differ in nothing else."""
 
 import copy
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,10 @@ from trainers.spec import Training
 
 CURVE_POINTS = 200
 """How many steps of a run leave a row of losses, λ and τ in the history."""
+
+CHECKSUM_BYTES = hashlib.sha256().digest_size
+CHUNK_BYTES = 1 << 20
+"""A checkpoint is a file of torch's with the SHA-256 of all that comes before at its end."""
 
 Row = dict[str, float]
 
@@ -159,7 +164,10 @@ def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: R
     state = {"method": method.state_dict(), "optimiser": optimiser.state_dict(), "run": vars(run)}
     try:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, half_written)
+        with half_written.open("wb") as file:
+            hashed = _Hashed(file)
+            torch.save(state, hashed)
+            file.write(hashed.told.digest())
         half_written.replace(checkpoint)
     except (OSError, RuntimeError) as error:  # torch tells of a full disk in a RuntimeError
         half_written.unlink(missing_ok=True)
@@ -191,5 +199,28 @@ def _checkpointed(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def _loaded(checkpoint: Path) -> dict[str, Any]:
+    """What `_save` wrote; ValueError where its checksum does not fit: torch itself loads weights whose bits flipped."""
+    with checkpoint.open("rb") as file:
+        told, left = hashlib.sha256(), checkpoint.stat().st_size - CHECKSUM_BYTES
+        while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):
+            told.update(chunk)
+            left -= len(chunk)
+        if file.read() != told.digest():
+            raise ValueError("its checksum does not fit")
     state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     return state
+
+
+class _Hashed:
+    """A file to be written from its beginning to its end, and the SHA-256 of what was."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.told = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self.told.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
