@@ -77,7 +77,7 @@ def _told(client: MlflowClient, run: Run, names: dict[str, str]) -> dict[str, An
         "params": run.data.params,
         "tags": tags,
         "points": points,
-        "files": {path: Path(client.download_artifacts(number, path)).read_text() for path in files},
+        "files": {path: Path(client.download_artifacts(number, path)).read_bytes() for path in files},
         "heard": [(each.dataset.name, each.dataset.digest, each.tags[0].value) for each in run.inputs.dataset_inputs],
     }
 
