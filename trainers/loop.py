@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +166,7 @@ def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: R
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with half_written.open("wb") as file:
             hashed = _Hashed(file)
-            torch.save(state, hashed)
+            torch.save(state, cast(BinaryIO, hashed))
             file.write(hashed.told.digest())
         half_written.replace(checkpoint)
     except (OSError, RuntimeError) as error:  # torch tells of a full disk in a RuntimeError
