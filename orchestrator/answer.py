@@ -12,7 +12,7 @@ from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.rows import Candidate
 from orchestrator.answers.shown import SHOWN as SHOWN
 from orchestrator.answers.shown import answered
-from orchestrator.asked import Asked, write
+from orchestrator.asked import Asked, named, write
 from orchestrator.choosing import Choice
 from orchestrator.circumstances import conditions, longest_s, now, paper_name, revision
 from orchestrator.contest import Contest
@@ -169,5 +169,7 @@ def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
 
 
 def tell(answer: Answer, comparison: Comparison, mirror: Tracker) -> None:
-    """The answer in MLflow: means of every configuration, the opened test scores, the table."""
-    telling.tell(answer.record(), answer.ledger, comparison, mirror)
+    """The answer in MLflow: means of every configuration, the opened test scores, the table, by the record that
+    `Answer.compare` kept, so that a sync tells the same."""
+    kept = named(answer.ledger.store, f"{answer.plan.sweep}/{answer.record().digest}")[0]
+    telling.tell(kept, answer.ledger, comparison, mirror)
