@@ -1,0 +1,124 @@
+"""The same cluster on machines of one's own, by Slurm and by Kubernetes: what all must share with `cluster.yaml`."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts.symmetric_run import curate_and_validate_ray_start_args
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def read(name: str) -> dict[str, Any]:
+    """A YAML file at the top."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return found
+
+
+def starts(config: dict[str, Any]) -> dict[str, str]:
+    """What starts Ray on the head and on the others."""
+    found = {name: config[f"{name}_start_ray_commands"] for name in ("head", "worker")}
+    return {name: next(line for line in lines if "ray start" in line) for name, lines in found.items()}
+
+
+@pytest.fixture(scope="module")
+def amazon() -> dict[str, Any]:
+    return read("cluster.yaml")
+
+
+@pytest.fixture(scope="module")
+def own() -> dict[str, Any]:
+    return read("cluster.local.yaml")
+
+
+@pytest.fixture(scope="module")
+def batch() -> str:
+    return (ROOT / "slurm" / "sweep.sbatch").read_text()
+
+
+@pytest.fixture(scope="module")
+def job() -> dict[str, Any]:
+    return read("kubernetes/rayjob.yaml")["spec"]
+
+
+def test_ray_s_own_schema_takes_machines_of_one_s_own(own: dict[str, Any]) -> None:
+    validate_config(prepare_config(own))
+
+
+def test_own_machines_start_ray_as_amazon_s_do(amazon: dict[str, Any], own: dict[str, Any]) -> None:
+    assert starts(own) == starts(amazon)
+
+
+def test_own_machines_install_what_amazon_s_do(amazon: dict[str, Any], own: dict[str, Any]) -> None:
+    without_root = [line for line in amazon["setup_commands"] if "sudo" not in line]
+    assert own["setup_commands"] == without_root
+
+
+def test_own_machines_get_the_same_files(amazon: dict[str, Any], own: dict[str, Any]) -> None:
+    for field in ("file_mounts", "rsync_exclude", "cluster_name"):
+        assert own[field] == amazon[field]
+
+
+def test_mlflow_runs_the_same_but_for_its_database(amazon: dict[str, Any], own: dict[str, Any]) -> None:
+    def server(config: dict[str, Any]) -> list[str]:
+        line = next(line for line in config["head_start_ray_commands"] if "mlflow server" in line)
+        found = re.search(r"mlflow server ([^;]*)", line)
+        assert found
+        return [word for word in found[1].split() if "://" not in word]
+
+    assert server(own) == server(amazon)
+
+
+def test_slurm_s_script_is_bash(batch: str) -> None:
+    subprocess.run(["bash", "-n"], input=batch.encode(), check=True)
+
+
+def test_slurm_starts_ray_with_the_token_and_the_flags_of_the_others(amazon: dict[str, Any], batch: str) -> None:
+    token = "chmod 600 ~/.ray/auth_token && export RAY_AUTH_MODE=token"
+    for line in starts(amazon).values():
+        assert token in line
+    assert batch.index(token) < batch.index("ray symmetric-run")
+    assert "--dashboard-host=127.0.0.1" in batch
+    assert ":6379" in batch
+    assert "--port=6379" in starts(amazon)["head"]
+
+
+def test_ray_s_symmetric_run_takes_slurm_s_flags(batch: str) -> None:
+    """Ray refuses some, such as --head; what is left goes to `ray start`."""
+    line = re.search(r"ray symmetric-run (.*?) -- ", batch.replace("\\\n", ""))
+    assert line
+    passed = curate_and_validate_ray_start_args(line[1].split())
+    assert [word.split("=")[0] for word in passed] == ["--dashboard-host", "--num-cpus", "--num-gpus"]
+
+
+def test_kubernetes_has_the_pinned_ray_and_the_token(job: dict[str, Any]) -> None:
+    pins = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    cluster = job["rayClusterSpec"]
+    assert cluster["rayVersion"] == pins["ray"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        for container in group["template"]["spec"]["containers"]:
+            assert container["image"].endswith(f":{pins['ray']}-py311")
+    assert f"rayproject/ray:{pins['ray']}-py311" in (ROOT / "kubernetes" / "rayjob.yaml").read_text()
+
+
+def test_kubernetes_grows_as_amazon_does(amazon: dict[str, Any], job: dict[str, Any]) -> None:
+    cluster, spot = job["rayClusterSpec"], amazon["available_node_types"]["gpu_spot"]
+    (workers,) = cluster["workerGroupSpecs"]
+    assert (workers["minReplicas"], workers["maxReplicas"]) == (spot["min_workers"], spot["max_workers"])
+    assert cluster["autoscalerOptions"]["idleTimeoutSeconds"] == 60 * amazon["idle_timeout_minutes"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits["nvidia.com/gpu"] == spot["resources"]["GPU"]
+
+
+def test_every_way_keeps_its_store_in_the_same_folder(own: dict[str, Any], job: dict[str, Any]) -> None:
+    (head,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert head["volumeMounts"][0]["mountPath"] == "/mnt/foldwise"
+    assert "--store /mnt/foldwise/store" in job["entrypoint"]
+    for config in (own, read("cluster.yaml")):
+        assert any("mkdir -p /mnt/foldwise/data /mnt/foldwise/store" in line for line in config["head_setup_commands"])
