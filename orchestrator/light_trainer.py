@@ -1,5 +1,6 @@
 """Ray Train's `TorchTrainer` without two helper processes that every fit starts and that the slots have no use for."""
 
+from itertools import count
 from typing import Any
 
 from ray.train.torch import TorchTrainer
@@ -7,8 +8,8 @@ from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 UNNEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
-"""The slots read no Ray datasets. A placement group ends with the controller that made it; the cleaner is for one that
-outlives its controller, asks Ray's dashboard for that, and waits for ever where there is none."""
+"""The slots read no Ray datasets. The cleaner is a process that removes the placement group of a controller which was
+killed, once its workers had all started; the driver does that itself (`remove_rooms`), at any time."""
 
 
 class LightTrainer(TorchTrainer):
@@ -17,3 +18,27 @@ class LightTrainer(TorchTrainer):
     def _create_default_callbacks(self) -> list[Any]:
         inherited: Any = super()
         return [each for each in inherited._create_default_callbacks() if not isinstance(each, UNNEEDED)]
+
+
+def name_rooms(run: str) -> None:
+    """In the controller's own process: its placement groups, one after the other, are named after its run."""
+    from ray.train.v2._internal.execution.worker_group import worker_group
+
+    plain: Any = worker_group.placement_group
+    numbers = count()
+    worker_group.placement_group = lambda **asked: plain(**asked, name=f"{run}#{next(numbers)}")
+
+
+def remove_rooms(run: str) -> None:
+    """Free what a run reserved whose controller is gone: Ray keeps it until the whole job ends."""
+    import ray
+    from ray.util import get_placement_group, placement_group_table, remove_placement_group
+
+    read: Any = placement_group_table
+    names = [one["name"] for one in read().values() if one["state"] != "REMOVED"]
+    for name in names:
+        if name.startswith(f"{run}#"):
+            try:
+                remove_placement_group(get_placement_group(name))
+            except (ValueError, ray.exceptions.RayError):  # it was removed meanwhile
+                continue

@@ -163,9 +163,13 @@ class Slots:
 
     def _fit(self, kept: _Kept, name: str) -> str:
         """Run a trainer to its end; the answer says what was wrong, "" where its slots had nothing more to do."""
+        from orchestrator.light_trainer import remove_rooms
+
         try:
             _trainer(kept, self, name).fit()
         except BaseException as error:
+            with suppress(ray.exceptions.RayError):
+                remove_rooms(name)
             return f"{type(error).__name__}: {error}".splitlines()[0]
         return ""
 
@@ -206,7 +210,7 @@ def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
         torch_config=TorchConfig(backend=backend(team)),
         scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
-            **kept_where, failure_config=FailureConfig(max_failures=-1), callbacks=_callbacks(slots.board, kept)
+            **kept_where, failure_config=FailureConfig(max_failures=-1), callbacks=_callbacks(slots.board, kept, name)
         ),
     )
 
@@ -216,18 +220,21 @@ def backend(team: Team) -> str:
     return "cpu:gloo,cuda:nccl" if team.together and team.gpus else "gloo"
 
 
-def _callbacks(board: Any, kept: _Kept) -> list[Any]:
-    """What a trainer's controller tells the board: its own handle, and which ranks died.
+def _callbacks(board: Any, kept: _Kept, run: str) -> list[Any]:
+    """What a trainer's controller tells the board: its own handle, and which ranks died; what it reserves bears a name.
 
     Ray Train kills the peers of a dead rank and starts all anew; the peers bear no blame, unless they are one slot.
     """
     from ray.train import UserCallback
     from ray.train.v2._internal.execution.callback import ControllerCallback
 
+    from orchestrator.light_trainer import name_rooms
+
     name, slots, together = kept.name, kept.team.slots, kept.team.together
 
     class Enlist(ControllerCallback):
         def after_controller_start(self, train_run_context: Any) -> None:  # noqa: ARG002
+            name_rooms(run)
             board.enlist.remote(name, ray.get_runtime_context().current_actor)
 
     class Obituary(UserCallback):

@@ -1,0 +1,1 @@
+"""Real sweeps whose processes are killed at random moments: `python -m tests.faults`."""
