@@ -6,25 +6,40 @@ another record, and the same command twice is one. The newest record of a sweep 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from orchestrator.answers.rows import Candidate
 from orchestrator.records import canonical, publish
+from trainers.credentials import masked
 from trainers.errors import UserError
 
 SCHEMA = 1
+
+SWEEP = re.compile(r"\w[\w-]*")
+KEY = re.compile(r"[0-9a-f]{64}")
+
+LISTS = ("languages", "held_out", "shared_speakers", "shows")
+MAPPINGS: Mapping[str, tuple[type, ...]] = {
+    "folds": (int,),
+    "longest_s": (float, int),
+    **dict.fromkeys(("conditions", "dropped", "failed", "versions"), (str,)),
+}
+"""Fields that are lists of words, and those that have a value of these types for each word; others are texts."""
 
 
 @dataclass(frozen=True)
 class Asked:
     """A sweep as it was asked.
 
-    `command`: the command line; `at`: when, ISO 8601; `commit`: of the code, "" where that is not known; `versions`: of
-    what it ran with ("torch"). `note`: what every reader must be told first (the demo's). `folds`: language -> folds of
-    one partition. `conditions`: what may differ from another's experiment, by plain names ("encoder"). `longest_s`:
+    `command`: the command line, credentials masked; `at`: when, ISO 8601; `commit`: of the code, "" where that is not
+    known; `versions`: of what it ran with ("torch"). `note`: what every reader must be told first (the demo's).
+    `folds`: language -> folds of one partition. `conditions`: what may differ from another's experiment, by plain
+    names ("encoder"). `longest_s`:
     language -> its longest clip. `dropped`, `failed`: why configurations (by name) were given up, and cells (by key)
     have no result. The other fields are `orchestrator.answers.comparison.compare`'s.
     """
@@ -52,6 +67,9 @@ class Asked:
     dropped: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "command", masked(self.command))
 
     @property
     def keys(self) -> frozenset[str]:
@@ -82,23 +100,34 @@ def write(store: Path, asked: Asked) -> Path:
 
 
 def _outgrown(store: Path, asked: Asked) -> list[Path]:
-    others = {path: read(path) for path in _paths(store, asked.sweep) if path.stem != asked.digest}
+    others: dict[Path, Asked] = {}
+    for path in _paths(store, asked.sweep):
+        with suppress(UserError):  # a damaged one is told when it is asked for, and hinders no other
+            others |= {path: read(path)} if path.stem != asked.digest else {}
     return [path for path, one in others.items() if one.command == asked.command and one.keys <= asked.keys]
 
 
 def read(path: Path) -> Asked:
-    """The record at `path`; UserError where it is damaged or of a newer version."""
+    """The record at `path`; UserError where it is damaged or of a newer version.
+
+    Its name is the digest of what was asked for, so that no cell, name or value in it changes unseen.
+    """
     try:
         told = json.loads(path.read_bytes())
         schema = told.pop("schema")
         if schema > SCHEMA:
             raise UserError(f"{path} was written by a newer version (schema {schema}; this one reads up to {SCHEMA})")
         told = {"versions": {}} | told  # which older records do not have
-        return Asked(**{each.name: _typed(each.name, told[each.name]) for each in fields(Asked)})
+        found = Asked(**{each.name: _typed(each.name, told[each.name]) for each in fields(Asked)})
+        digest = found.digest
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no record of a sweep: {type(error).__name__} {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(f"{path} is no record of a sweep: {type(error).__name__} {said}") from error
+    if digest != path.stem:
+        raise UserError(f"{path} is damaged: it asks for {digest}")
+    return found
 
 
 def named(store: Path, name: str) -> list[Asked]:
@@ -125,7 +154,7 @@ def digests(store: Path, sweep: str) -> list[str]:
 
 
 def _paths(store: Path, sweep: str) -> list[Path]:
-    if not sweep or Path(sweep).name != sweep:
+    if not SWEEP.fullmatch(sweep):
         return []
     return sorted(path for path in (store / "sweeps" / sweep).glob("*.json") if len(path.stem) == 12)
 
@@ -141,12 +170,30 @@ def _plain(one: Candidate) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any) -> Any:
+    """A field's value, of the type that it is declared with; TypeError or ValueError for any other."""
     if name in ("configurations", "floors"):
         return tuple(_candidate(one) for one in value)
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if name in MAPPINGS:
+        _require(isinstance(value, dict) and all(type(each) in MAPPINGS[name] for each in value.values()), name)
+        return value
+    if name in LISTS:
+        _require(isinstance(value, list) and all(isinstance(each, str) for each in value), name)
+        return tuple(value)
+    _require(isinstance(value, str), name)
+    _require(name != "sweep" or SWEEP.fullmatch(value) is not None, name)
+    return value
+
+
+def _require(holds: bool, name: str) -> None:
+    if not holds:
+        raise TypeError(f"in {name}")
 
 
 def _candidate(told: Mapping[str, Any]) -> Candidate:
     cells = {(target, fold, seed): key for target, fold, seed, key in told["cells"]}
+    for (target, fold, seed), key in cells.items():
+        _require((target is None or isinstance(target, str)) and type(fold) is type(seed) is int, "cells")
+        _require(isinstance(key, str) and KEY.fullmatch(key) is not None, "cells")
+    _require(isinstance(told["name"], str) and isinstance(told["method"], str), "a configuration's name")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in told["values"].items()}
     return Candidate(told["name"], cells, values, told["method"])

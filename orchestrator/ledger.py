@@ -233,7 +233,7 @@ def _held(path: Path) -> str:
     try:
         who = json.loads(path.read_text())
         holder = f"sweep {who['sweep']!r} (process {who['pid']} on {who['host']}, since {who['since']})"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, OSError):
         holder = "another sweep that is just starting"
     return f"store {str(path.parent)!r} is held by {holder}; wait for it, stop it, or choose another --store"
 

@@ -36,7 +36,7 @@ def covers(store: Path, sweep: str, keys: Collection[str], since: str) -> bool:
     own = digest(keys)
     return any(
         _time(entry.get("at")) >= _time(since)
-        and (set(keys) <= set(entry["keys"]) if "keys" in entry else entry.get("cells") == own)
+        and (set(keys) <= _words(entry["keys"]) if "keys" in entry else entry.get("cells") == own)
         for _, entry in _of(store, sweep)
     )
 
@@ -68,16 +68,20 @@ def digest(keys: Collection[str]) -> str:
 def _of(store: Path, sweep: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The lines about a sweep; one that a crash cut short is passed by."""
     path = log_path(store)
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         for entry in _entry(line, sweep):
             yield line, entry
 
 
 def _entry(line: str, sweep: str) -> Iterator[Mapping[str, Any]]:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         entry = json.loads(line)
         if isinstance(entry, dict) and entry.get("sweep") == sweep:
             yield entry
+
+
+def _words(told: object) -> set[str]:
+    return {each for each in told if isinstance(each, str)} if isinstance(told, list) else set()
 
 
 def _time(told: object) -> float:

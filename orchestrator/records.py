@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,9 +86,12 @@ def read(path: Path) -> dict[str, Any]:
     head, _, body = raw.partition(b"\n")
     if head != _envelope(body).encode():
         raise DamagedError("its checksum does not fit")
-    if record["key"] != path.stem:
-        raise DamagedError(f"it is the record of {record['key']}")
-    if _size(details_path(path)) != record["details"]["bytes"]:
+    key, details = record.get("key"), record.get("details")
+    if key != path.stem:
+        raise DamagedError(f"it is the record of {key!r}")
+    if not isinstance(details, dict) or not {"sha256", "bytes"} <= details.keys() or "result" not in record:
+        raise DamagedError("it lacks fields")
+    if _size(details_path(path)) != details["bytes"]:
         raise DamagedError(f"{details_path(path).name} is missing or torn")
     return record
 
@@ -95,12 +99,10 @@ def read(path: Path) -> dict[str, Any]:
 def result(path: Path, *, whole: bool) -> Result:
     """The result at `path`, with its details where `whole`; errors as `read`."""
     record = read(path)
-    values = record["result"]
-    if whole:
-        values |= _details(path, record["details"]["sha256"])
+    details = _details(path, record["details"]["sha256"]) if whole else {}
     try:
-        return Result.from_dict(values)
-    except (UserError, TypeError, KeyError) as error:
+        return Result.from_dict(record["result"] | details)
+    except (UserError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise DamagedError(f"this version cannot load it: {error}") from error
 
 
@@ -111,7 +113,7 @@ def glance(path: Path) -> Glance:
         valid = {sys.intern(part): float(score["uar"]) for part, score in values["valid"].items()}
         seconds = {sys.intern(part): float(taken) for part, taken in values["seconds"].items()}
         return Glance(valid, seconds, {sys.intern(of): sys.intern(what) for of, what in values["versions"].items()})
-    except (AttributeError, TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise DamagedError(f"this version cannot load it: {error}") from error
 
 
@@ -163,7 +165,12 @@ def _details(path: Path, checksum: str) -> dict[str, Any]:
     raw = details_path(path).read_bytes()
     if _sha256(raw) != checksum:
         raise DamagedError(f"the checksum of {details_path(path).name} does not fit")
-    loaded: dict[str, Any] = json.loads(gzip.decompress(raw))
+    try:
+        loaded = json.loads(gzip.decompress(raw))
+    except (ValueError, EOFError, OSError, zlib.error, RecursionError) as error:
+        raise DamagedError(f"{details_path(path).name} cannot be unpacked: {error}") from error
+    if not isinstance(loaded, dict):
+        raise DamagedError(f"{details_path(path).name} holds no details")
     return loaded
 
 
@@ -175,7 +182,7 @@ def _size(path: Path) -> int | None:
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         record = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"it is no JSON: {error}") from error
     if not isinstance(record, dict):
         raise DamagedError("it is no record")

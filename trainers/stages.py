@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -115,8 +116,8 @@ def read(store: Path, key: str) -> StageResult | None:
         content = (folder / "weights.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != told["weights_sha256"]:
             raise ValueError("its weights are not those that were written")
-        return StageResult(load(content), told["facts"], told["history"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return StageResult(load(content), dict(told["facts"]), list(told["history"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         warnings.warn(f"stage {folder} is damaged and set aside: {error}", stacklevel=2)
         _set_aside(folder, "damaged")
         return None
