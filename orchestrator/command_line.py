@@ -1,8 +1,13 @@
-"""What all commands have in common: bad words are told in one line."""
+"""What all commands have in common: bad words are told in one line, and credentials are not told at all."""
 
 import argparse
-from typing import NoReturn
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
 
+from trainers.credentials import masked
 from trainers.errors import UserError
 
 
@@ -11,3 +16,30 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (--help lists the options)")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse's, but `--tracking-uri` comes without its user and password (`without_credentials`), and the
+        process forgets the words that it was called with as far as they are secret: Ray keeps them."""
+        found = super().parse_args(args, namespace)
+        if args is None:
+            sys.argv[1:] = map(masked, sys.argv[1:])
+        if getattr(found, "tracking_uri", None):
+            found.tracking_uri = without_credentials(found.tracking_uri)
+        return found
+
+
+def without_credentials(uri: str) -> str:
+    """A server's address without user and password, which go to where MLflow looks for them: the environment.
+
+    A database's address keeps them, since its driver takes them from nowhere else; it is `masked` where it is told.
+    """
+    try:
+        parts = urlsplit(uri)
+        user, password = parts.username, parts.password
+    except ValueError as error:
+        raise UserError(f"tracking URI {masked(uri)!r} is no address: {error}") from error
+    if parts.scheme not in ("http", "https") or not user or not password:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable
 
+from trainers.credentials import masked
+
 
 class UserError(Exception):
-    """Bad input. Its text is one line; command lines print it and exit with code 2."""
+    """Bad input. Its text is one line; command lines print it and exit with code 2. Credentials in it are masked."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 def unknown(kind: str, value: object, choices: Iterable[object]) -> UserError:
