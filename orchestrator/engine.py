@@ -1,9 +1,8 @@
 """Works a plan off: starts Ray, board, slots and trials, tells what comes back, and leaves cleanly."""
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from orchestrator.board import BoardState, Cell, Event, Snapshot, Summary
 from orchestrator.board_actor import start_board
 from orchestrator.cluster import Signals, connected, describe, resources
 from orchestrator.contest import Judge, racing_scheduler
+from orchestrator.lifeline import Lifeline, RayGoneError
 from orchestrator.objective import Objective, mean_language
 from orchestrator.outcome import Outcome, Tally, Watch
+from orchestrator.scratch import scratch_in
 from orchestrator.search import Growth
 from orchestrator.slots import Slots
 from orchestrator.trial import Mirror, tune_configurations
@@ -64,7 +65,7 @@ def run(
     counts what this run did; `patience_s` without a slot are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
-    where the plan is empty or contradicts itself; HopelessError where slots keep ending.
+    where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does.
     """
     _check(cells, configurations, slots)
     before = known()
@@ -72,7 +73,7 @@ def run(
     if (growth is None or growth.is_done) and _board(cells, before, beaten).snapshot().settled:
         return Outcome(0, (), False, beaten)
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
-    with Signals() as signals, _scratch_in(scratch) as folder, connected(slots) as own_ray:
+    with Signals() as signals, scratch_in(scratch) as folder, connected(slots) as own_ray:
         signals.listen()
         gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()
@@ -85,14 +86,15 @@ def run(
                 return growth.tune(board, desk, objective, folder)
             return tune_configurations(board, configurations, objective, folder, scheduler=judge)
 
-        tally = Tally(frozenset(before), dropped=dict(beaten))
+        mirror, tally, lifeline = Mirror(tune), Tally(frozenset(before), dropped=dict(beaten)), Lifeline(own_ray)
         engine = _Engine(
-            board, crew, Mirror(tune), list(cells), known, watch, signals, patience_s, tally, growth=growth, desk=desk
+            board, crew, mirror, [*cells], known, watch, signals, patience_s, tally, lifeline, growth=growth, desk=desk
         )
         try:
             return engine.work()
         finally:
             engine.leave(wait=not own_ray)
+            lifeline.end()
 
 
 def _gpus(asked: float | None, own_ray: bool) -> float:
@@ -101,13 +103,6 @@ def _gpus(asked: float | None, own_ray: bool) -> float:
     if own_ray and asked and asked > there_are:
         raise UserError(f"gpus_per_cell is {asked:g}; this machine has {there_are:g} GPUs, and no cluster was started")
     return float(there_are >= 1) if asked is None else asked
-
-
-@contextmanager
-def _scratch_in(folder: Path) -> Iterator[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="ray-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 def _board(cells: Sequence[Cell], known: Mapping[str, Summary], withdrawn: Mapping[int, str]) -> BoardState:
@@ -152,6 +147,7 @@ class _Engine:
     signals: Signals
     patience_s: float
     tally: Tally
+    lifeline: Lifeline
     growth: Growth | None = None
     desk: Any = None
     incarnation: str = ""
@@ -166,6 +162,10 @@ class _Engine:
             self._work_off()
         except TimeoutError:
             self.watch.on_notice("left without the board's answer")
+        except RayGoneError:
+            if not self.signals.count:
+                raise
+            self.interrupted_at = time.monotonic()  # a SIGTERM to all of the process group ended Ray, too
         if self.interrupted_at is None:
             self.mirror.join(TUNE_GRACE_S)
         if self.mirror.error:
@@ -179,6 +179,7 @@ class _Engine:
         while not self._over(snapshot := self._poll()):
             self._heed_signals()
             self._heed_watch()
+            self.lifeline.check()
             self.crew.tend()
             self._warn(snapshot)
             if snapshot.slots:
@@ -241,6 +242,7 @@ class _Engine:
             try:
                 return ray.get(reference, timeout=1.0)
             except ray.exceptions.GetTimeoutError:
+                self.lifeline.check()
                 self._heed_signals()
                 if self.signals.count > 1:
                     raise

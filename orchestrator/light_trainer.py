@@ -1,5 +1,6 @@
 """Ray Train's `TorchTrainer` without two helper processes that every fit starts and that the slots have no use for."""
 
+from importlib import import_module
 from itertools import count
 from typing import Any
 
@@ -22,11 +23,10 @@ class LightTrainer(TorchTrainer):
 
 def name_rooms(run: str) -> None:
     """In the controller's own process: its placement groups, one after the other, are named after its run."""
-    from ray.train.v2._internal.execution.worker_group import worker_group
-
-    plain: Any = worker_group.placement_group
+    module: Any = import_module("ray.train.v2._internal.execution.worker_group.worker_group")
+    plain = module.placement_group
     numbers = count()
-    worker_group.placement_group = lambda **asked: plain(**asked, name=f"{run}#{next(numbers)}")
+    module.placement_group = lambda **asked: plain(**asked, name=f"{run}#{next(numbers)}")
 
 
 def remove_rooms(run: str) -> None:

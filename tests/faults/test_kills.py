@@ -1,6 +1,9 @@
 """One kill at a time on a real local Ray, where the moment matters."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from ray.util import placement_group_table
 
 from orchestrator import engine
+from orchestrator.scratch import scratch_in
 from tests.faults.processes import below
 from tests.local_ray import PATIENCE_S, started
 from tests.noted_work import make_work, notes, plan, until
@@ -39,3 +43,23 @@ def test_after_its_controller_was_killed_a_slot_starts_anew_with_the_room_that_t
 def reserved() -> list[str]:
     """Placement groups that are not removed."""
     return [one["name"] for one in placement_group_table().values() if one["state"] != "REMOVED"]
+
+
+def test_scratch_folders_of_killed_runs_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", DIES_IN_ITS_SCRATCH, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    with scratch_in(tmp_path) as first, scratch_in(tmp_path) as second:
+        assert sorted(tmp_path.iterdir()) == sorted([first, second])
+        assert left not in (first, second)
+    assert list(tmp_path.iterdir()) == []
+
+
+DIES_IN_ITS_SCRATCH = """
+import os, signal, sys
+from pathlib import Path
+from orchestrator.scratch import scratch_in
+
+with scratch_in(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""

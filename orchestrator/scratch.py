@@ -1,0 +1,31 @@
+"""A run's scratch folder: its own while it lives, and removed after it, by itself or by the next run."""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+HELD = "held"
+"""A file in a run's scratch folder that it keeps locked."""
+
+
+@contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """A folder of this run alone below `folder`. Those of killed runs are removed: nobody holds their lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("ray-*"):
+        _remove_unless_held(left)
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix="ray-", ignore_cleanup_errors=True) as name,
+        (Path(name) / HELD).open("a") as held,
+    ):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield Path(name)
+
+
+def _remove_unless_held(scratch: Path) -> None:
+    with suppress(OSError), (scratch / HELD).open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(scratch, ignore_errors=True)
