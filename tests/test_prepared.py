@@ -267,6 +267,31 @@ def test_damaged_prepared_audio_is_set_aside_said_and_made_anew(
     assert counted(root, tmp_path)[1] == []
 
 
+@pytest.mark.parametrize("bit", [0, 3, 6])
+def test_a_flipped_bit_of_prepared_audio_is_heard_by_nobody_and_made_anew(root: Path, tmp_path: Path, bit: int) -> None:
+    """One bit of one sample changes no length and makes no NaN."""
+    whole, _ = counted(root, tmp_path)
+    kept = {clip.id: whole.samples(clip.id).tobytes() for clip in whole.utterances}
+    audio = prepared_folder(tmp_path) / "audio.f32"
+    data = bytearray(audio.read_bytes())
+    data[len(data) // 2] ^= 1 << bit
+    audio.write_bytes(data)
+    opened = open_prepared(whole.paths)
+    refused = []
+    for clip in opened.utterances:
+        try:
+            assert opened.samples(clip.id).tobytes() == kept[clip.id]
+        except UserError as error:
+            refused.append(str(error))
+    (only,) = refused
+    assert "is damaged: not as it was written; the next sweep makes it anew" in only
+    with pytest.raises(UserError, match="prepared audio is damaged"):
+        open_prepared(whole.paths)
+    again, said = counted(root, tmp_path)
+    assert said[0].startswith("warning: prepared audio was damaged")
+    assert {clip.id: again.samples(clip.id).tobytes() for clip in again.utterances} == kept
+
+
 DIES_BEFORE_THE_RENAME = """
 import os, signal, sys
 from pathlib import Path

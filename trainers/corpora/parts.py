@@ -3,10 +3,12 @@
 audio.f32          the clips' samples, 16 kHz mono, float32 little-endian, one clip after the other
 manifest.parquet   a row a clip: the utterance's fields, first sample, length, SHA-256 of the samples
 manifest.sha256    of the manifest
+damaged            only where a clip was heard whose samples are not those that were written: its name
 """
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +19,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainers.corpora.utterance import Utterance
+from trainers.errors import UserError
 
 FORMAT = 1
 """Goes up whenever the same sources would be stored as other samples or in another layout."""
+
+DAMAGED = "damaged"
 
 
 class DamagedError(Exception):
@@ -44,6 +49,8 @@ class Part:
 
 def open_part(folder: Path) -> Part:
     """One prepared corpus, checked: the manifest's hash and the length of the audio. Raises DamagedError."""
+    if (heard := folder / DAMAGED).exists():
+        raise DamagedError(f"{folder / 'audio.f32'} is not as it was written ({heard.read_text()[:200]})")
     try:
         manifest = (folder / "manifest.parquet").read_bytes()
         said = (folder / "manifest.sha256").read_text().strip()
@@ -57,6 +64,18 @@ def open_part(folder: Path) -> Part:
     if n_bytes != 4 * n_samples:
         raise DamagedError(f"{folder / 'audio.f32'} has {n_bytes} bytes, not {4 * n_samples}")
     return part
+
+
+def require_as_written(part: Part, name: str, samples: NDArray[np.float32], digest: str) -> None:
+    """UserError where a clip's samples have changed since; its folder then counts as damaged when it is next opened.
+
+    Opening compares lengths alone: all the audio of a large corpus would take minutes to read.
+    """
+    if hashlib.sha256(samples.tobytes()).hexdigest() == digest:
+        return
+    with suppress(OSError):
+        (part.folder / DAMAGED).write_text(name)
+    raise UserError(f"prepared audio of {name} is damaged: not as it was written; the next sweep makes it anew")
 
 
 def manifest_bytes(part: Part) -> bytes:
