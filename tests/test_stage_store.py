@@ -72,8 +72,16 @@ def flipped(folder: Path) -> None:
     file.write_bytes(content)
 
 
+def replaced(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "one bit of the weights": flipped,
+    "a digit of a fact": lambda folder: replaced(folder / "stage.json", '"clips": 3.0', '"clips": 2.0'),
+    "a digit of a curve": lambda folder: replaced(folder / "stage.json", "0.30000000000000004", "0.30000000000000014"),
     "weights cut short": lambda folder: (folder / "weights.safetensors").write_bytes(b""),
     "no weights": lambda folder: (folder / "weights.safetensors").unlink(),
     "no json": lambda folder: (folder / "stage.json").unlink(),
@@ -111,6 +119,15 @@ def test_a_writer_that_is_killed_leaves_nothing_that_is_read(until: int, tmp_pat
     assert not is_done(tmp_path, SPEC.key())
     assert read(tmp_path, SPEC.key()) is None
     write(tmp_path, SPEC, RESULT)
+    assert is_what_was_written(read(tmp_path, SPEC.key()))
+
+
+def test_a_stage_of_before_its_facts_had_a_checksum_is_read(tmp_path: Path) -> None:
+    write(tmp_path, SPEC, RESULT)
+    file = folder_of(tmp_path, SPEC.key()) / "stage.json"
+    told = json.loads(file.read_text())
+    del told["told_sha256"]
+    file.write_text(json.dumps(told))
     assert is_what_was_written(read(tmp_path, SPEC.key()))
 
 

@@ -116,6 +116,8 @@ def read(store: Path, key: str) -> StageResult | None:
         content = (folder / "weights.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != told["weights_sha256"]:
             raise ValueError("its weights are not those that were written")
+        if told.pop("told_sha256", None) not in (None, _checksum(told)):  # older stages have none
+            raise ValueError("its facts and curves are not those that were written")
         return StageResult(load(content), dict(told["facts"]), list(told["history"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         warnings.warn(f"stage {folder} is damaged and set aside: {error}", stacklevel=2)
@@ -142,6 +144,7 @@ def write(store: Path, spec: StageSpec, result: StageResult) -> None:
         "facts": result.facts,
         "history": result.history,
     }
+    told["told_sha256"] = _checksum(told)
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         for name, data in (("weights.safetensors", content), ("stage.json", json.dumps(told).encode())):
@@ -157,6 +160,11 @@ def write(store: Path, spec: StageSpec, result: StageResult) -> None:
             raise UserError(f"cannot write stage {folder}: {reason}; nothing stored was lost") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _checksum(told: dict[str, Any]) -> str:
+    """SHA-256 of what a stage tells beside its weights, however its JSON is laid out."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _set_aside(folder: Path, why: str) -> None:
