@@ -1,0 +1,99 @@
+"""What a cluster has for a plan, and how nodes are asked for; the last on a real Ray of several nodes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.cluster_utils import Cluster
+
+from orchestrator.costs import Crew
+from orchestrator.fleet import Fleet, crew_of, fleet_of
+from orchestrator.joining import Joining
+from orchestrator.packing import Need
+from tests.local_ray import PATIENCE_S, settle
+from tests.noted_work import until
+
+CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "cluster.yaml").read_text())
+
+
+def node(cpus: int, gpus: int = 0, kind: str = "", alive: bool = True) -> dict[str, Any]:
+    """As `ray.nodes()` tells one."""
+    has = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
+    return {"Alive": alive, "Resources": has | ({f"accelerator_type:{kind}": 1.0} if kind else {})}
+
+
+def test_gpus_are_counted_by_kind_over_living_nodes() -> None:
+    nodes = [node(0), node(8, 1, "L4"), node(8, 1, "L4"), node(48, 4, "A10G"), node(8, 8, "H100", alive=False)]
+    assert fleet_of(nodes) == Fleet({"L4": 2, "A10G": 4}, 64)
+
+
+def test_gpus_that_may_come_are_those_of_the_cluster_s_own_limit() -> None:
+    assert fleet_of([node(0)], CONFIG) == Fleet({}, 0, to_come=16)  # 16 nodes of both kinds together
+    assert fleet_of([node(0), node(8, 1, "L4")], CONFIG) == Fleet({"L4": 1}, 8, to_come=15)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "asked", "crew"),
+    [
+        (Fleet({}, 16), (None, None), Crew(16, 1, "core")),
+        (Fleet({}, 16), (4, None), Crew(4, 4, "core")),
+        (Fleet({"L4": 8}, 64), (None, None), Crew(8, 1.0, "GPU")),
+        (Fleet({"L4": 8}, 64), (None, 0.5), Crew(16, 0.5, "GPU")),
+        (Fleet({"L4": 8}, 64), (None, 4.0), Crew(2, 4.0, "GPU")),
+        (Fleet({}, 0, 16), (None, None), Crew(16, 1.0, "GPU")),
+        (Fleet({"L4": 1}, 8, 15), (4, None), Crew(4, 1.0, "GPU")),
+        (Fleet({"L4": 8}, 64), (None, 0.0), Crew(64, 1, "core")),
+        (Fleet({"NVIDIA L4": 1}, 8), (None, None), Crew(1, 1.0, "GPU", "NVIDIA L4")),
+    ],
+)
+def test_a_crew_is_what_there_is_and_what_may_come(
+    fleet: Fleet, asked: tuple[int | None, float | None], crew: Crew
+) -> None:
+    assert crew_of(fleet, *asked) == crew
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that has nothing to compute with."""
+    settle()
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # Ray wants a short path
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_host": "127.0.0.1"})
+        ray.init(address=made.address, log_to_driver=False)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.mark.slow
+def test_the_autoscaler_is_asked_for_what_is_wanted_and_the_room_is_free_once_a_node_joined(cluster: Any) -> None:
+    joining = Joining(Need(1, 1.0))
+    joining.want(2)
+    until(lambda: asked_for(cluster) == 2, PATIENCE_S)
+    cluster.add_node(num_cpus=1, num_gpus=1)
+    until(met(joining, 1, cluster), PATIENCE_S)
+    joining.end()
+    until(lambda: asked_for(cluster) == 0, PATIENCE_S)
+    until(lambda: ray.available_resources().get("GPU") == 1.0, PATIENCE_S)
+
+
+def met(joining: Joining, left: int, cluster: Any) -> Callable[[], bool]:
+    """Whether, with one slot less to ask for, so many requests are left and the node's GPU is free."""
+
+    def look() -> bool:
+        joining.want(left)
+        return asked_for(cluster) == left and ray.available_resources().get("GPU") == 1.0
+
+    return look
+
+
+def asked_for(cluster: Any) -> int:
+    """How many GPUs waiting placement groups ask for, as the autoscaler reads it."""
+    demands = get_cluster_status(cluster.address).resource_demands.placement_group_demand
+    bundles = [each for demand in demands for each in demand.bundles_by_count]
+    return sum(int(each.bundle.get("GPU", 0)) * each.count for each in bundles)
