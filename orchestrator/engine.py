@@ -11,9 +11,9 @@ import ray
 
 from orchestrator.board import BoardState, Cell, Event, Snapshot, Summary
 from orchestrator.board_actor import start_board
-from orchestrator.cluster import Signals, connected, describe, resources
+from orchestrator.cluster import Signals, describe, resources
 from orchestrator.contest import Judge, racing_scheduler
-from orchestrator.lifeline import Lifeline, RayGoneError
+from orchestrator.lifeline import Lifeline, RayGoneError, alive
 from orchestrator.objective import Objective, mean_language
 from orchestrator.outcome import Outcome, Tally, Watch
 from orchestrator.scratch import scratch_in
@@ -73,7 +73,7 @@ def run(
     if (growth is None or growth.is_done) and _board(cells, before, beaten).snapshot().settled:
         return Outcome(0, (), False, beaten)
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
-    with Signals() as signals, scratch_in(scratch) as folder, connected(slots) as own_ray:
+    with Signals() as signals, scratch_in(scratch) as folder, alive(slots) as own_ray:
         signals.listen()
         gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()

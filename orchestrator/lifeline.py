@@ -3,10 +3,14 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import ray
 
+from orchestrator.cluster import connected
 from orchestrator.slots import HopelessError
+from trainers.errors import UserError
 
 VITAL = ("gcs_server", "raylet")
 LOOK_S = 1.0
@@ -16,6 +20,21 @@ LEAVING_S = 25.0
 
 class RayGoneError(HopelessError):
     """A process without which there is no Ray was killed, or ended by itself."""
+
+
+@contextmanager
+def alive(slots: int | None) -> Iterator[bool]:
+    """As `cluster.connected`; RayGoneError in one line where a Ray of our own does not come up."""
+    with ExitStack() as stack:
+        try:
+            own = stack.enter_context(connected(slots))
+        except UserError:
+            raise
+        except Exception as error:
+            raise RayGoneError(
+                f"Ray did not start: {str(error).splitlines()[0]}; try the same command again"
+            ) from error
+        yield own
 
 
 class Lifeline:

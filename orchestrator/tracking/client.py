@@ -5,8 +5,10 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import mirrored
 
@@ -21,6 +23,8 @@ BATCH = 1000
 """Entities a request may have: metrics, and up to 100 each of parameters and tags."""
 
 FEW = 100
+
+SQLITE = "sqlite:///"
 
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default waits four minutes for a server that is down
@@ -42,7 +46,24 @@ def connect(uri: str) -> "MlflowClient":
 
     for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
         logging.getLogger(name).setLevel(level)
+    if uri.startswith(SQLITE) and not (path := Path(uri.removeprefix(SQLITE))).exists():
+        _make(path)
     return MlflowClient(uri)
+
+
+def _make(database: Path) -> None:
+    """An empty database, whole or not at all: MLflow never opens one again that it was making when it was killed."""
+    utils: Any = import_module("mlflow.store.db.utils")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    for left in database.parent.glob(f".{database.name}.*.partial*"):
+        left.unlink(missing_ok=True)
+    scratch = database.with_name(f".{database.name}.{os.getpid()}.partial")
+    engine = utils.create_sqlalchemy_engine_with_retry(f"{SQLITE}{scratch}")
+    utils._safe_initialize_tables(engine)
+    engine.dispose()
+    with suppress(FileExistsError):  # somebody was quicker
+        os.link(scratch, database)
+    scratch.unlink()
 
 
 def experiment(client: "MlflowClient", sweep: str, artifacts: Path | None) -> str:

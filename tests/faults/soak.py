@@ -15,7 +15,7 @@ HUNG_S = 300.0
 """After so long without a new result, stage or end the command counts as hung, is killed and started again."""
 
 UNDISTURBED_S = 1200.0
-LOOK_S = 0.25
+LOOK_S = 0.5
 STARTING_S, WORKING_S = 40.0, 6.0
 """How long after a start of the command, and after a sign of work, the next kill comes at most."""
 AT_ONCE = 0.2
@@ -24,12 +24,16 @@ AT_ONCE = 0.2
 
 @dataclass
 class Kill:
-    """One kill: `recovered_s` until the next result, stage or end of the command; `ended` how the command ended of it,
-    None where it went on."""
+    """One kill, in the command's start number `start`. `recovered_s`: until a new process had taken the killed one's
+    place and a result or stage had come after, or the command had ended well. `ended`: how it ended of it, None
+    where it went on."""
 
     kind: str
     sweep: int
     at_s: float
+    start: int = 1
+    killed_at: int = 0
+    replaced: bool = False
     recovered_s: float | None = None
     ended: int | None = None
     hung: bool = False
@@ -114,6 +118,7 @@ class _Disturbed:
         next_at = self._now() + self.random.uniform(0.0, STARTING_S)
         while self.command.code != 0:
             time.sleep(LOOK_S)
+            self._look_for_new()
             if self._moved():
                 next_at = min(next_at, self._now() + self.random.uniform(0.0, WORKING_S)) if not self._open else next_at
             if self.command.code not in (None, 0):
@@ -142,24 +147,35 @@ class _Disturbed:
         return True
 
     def _recover(self) -> None:
-        """Whatever was killed, work goes on."""
+        """Something new lies in the store: what was killed and replaced before that is recovered from."""
         self._since = time.monotonic()
-        for kill in self._open:
+        for kill in [kill for kill in self._open if kill.replaced or self.command.code == 0]:
             kill.recovered_s = self._now() - kill.at_s
             self.soak.say(f"{kill.at_s:6.0f} s  {kill.kind:<10} goes on after {kill.recovered_s:5.1f} s")
-        self._open.clear()
+            self._open.remove(kill)
         if self.server and not self._served:
             self.server.start()
             self._served = True
 
+    def _look_for_new(self) -> None:
+        """Note for which of the killed a new process has come; a trial need not, once its cells are done."""
+        waiting = [kill for kill in self._open if not kill.replaced]
+        living = self.command.victims() if waiting else {}
+        for kill in waiting:
+            younger = any(process.began > kill.killed_at for process in living.get(kill.kind, ()))
+            vital = kill.kind in ("driver", "raylet", "gcs")
+            gone_on = kill.kind in ("trial", "mlflow") or (younger and not vital)
+            kill.replaced = gone_on or self.command.starts > kill.start
+
     def _kill(self) -> None:
         victims = self.command.victims()
         kinds = [*victims, *(["mlflow"] if self._served else [])]
-        if not kinds:
+        if "driver" not in victims:
             return
         before = Counter(kill.kind for kill in self.soak.done)
         kind = self.random.choices(kinds, [1 / (1 + before[each]) ** 2 for each in kinds])[0]
-        self._open.append(Kill(kind, self.soak.sweeps, self._now()))
+        youngest = max(process.began for process in victims.get(kind, []) or victims["driver"])
+        self._open.append(Kill(kind, self.soak.sweeps, self._now(), self.command.starts, youngest))
         self.soak.done.append(self._open[-1])
         if kind == "mlflow" and self.server:
             self.server.kill()
