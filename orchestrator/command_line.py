@@ -4,11 +4,18 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from trainers.credentials import masked
-from trainers.errors import UserError
+from trainers.errors import UserError, require
+
+PATHS = ("data", "encoder", "protocol", "name", "names", "model", "high", "low", "held_out", "adaptation")
+"""Words beside those of type Path that become parts of paths."""
+
+LONGEST_PART = 255
+"""Bytes of a file's name on the usual file systems."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,9 +30,23 @@ class Parser(argparse.ArgumentParser):
         found = super().parse_args(args, namespace)
         if args is None:
             sys.argv[1:] = map(masked, sys.argv[1:])
+        for name, value in vars(found).items():
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, Path) or (isinstance(each, str) and name in PATHS):
+                    _require_path(name, str(each))
         if getattr(found, "tracking_uri", None):
             found.tracking_uri = without_credentials(found.tracking_uri)
         return found
+
+
+def _require_path(name: str, word: str) -> None:
+    """UserError for what no file can be called: Python would raise another error wherever it is first looked for."""
+    try:
+        parts = os.fsencode(word).split(b"/")
+    except UnicodeEncodeError:
+        parts = [b"\0"]
+    sound = all(len(part) <= LONGEST_PART and b"\0" not in part for part in parts) and len(word) < 4096
+    require(sound, name.replace("_", "-"), word, f"a name of files, at most {LONGEST_PART} bytes without a NUL")
 
 
 def without_credentials(uri: str) -> str:

@@ -17,6 +17,7 @@ from orchestrator.engine import run
 from orchestrator.objective import mean_of_blocks
 from orchestrator.outcome import Outcome
 from orchestrator.plan import Plan
+from orchestrator.propagation import keep_keys_out
 from orchestrator.search import Growth, Search
 from orchestrator.timings import Timing, rehearsed
 from orchestrator.tracking import Tracker
@@ -52,6 +53,7 @@ def run_missing(
 
     `beaten`: configurations that a race has settled already. The answer comes back with those that a `search` added.
     """
+    keep_keys_out()
     contest: Judge | None = None if search else answer.contest if beaten is None else Settled(beaten)
     before = known_of(answer)
     with Display(answer.names, len(before)) as display, ThreadPoolExecutor(1, "mlflow") as beside:

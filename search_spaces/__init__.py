@@ -211,6 +211,6 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(f"{__name__}.{name}")
     except UserError as error:
         raise UserError(f"search_spaces/{name}.py: {error}") from error
-    except Exception as error:  # whatever a user's own file may raise
+    except (Exception, SystemExit) as error:  # whatever a user's own file may raise
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"search_spaces/{name}.py does not load: {type(error).__name__}: {said}") from error

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 from trainers.credentials import masked
 
+TOLD = 300
+"""Characters of a value that an error tells; of a longer one the beginning and the length."""
+
 
 class UserError(Exception):
     """Bad input. Its text is one line; command lines print it and exit with code 2. Credentials in it are masked."""
@@ -15,10 +18,16 @@ class UserError(Exception):
 def unknown(kind: str, value: object, choices: Iterable[object]) -> UserError:
     """`unknown sweep 'byol_tua'; there are: byol_lambda, byol_tau`."""
     listed = ", ".join(sorted(str(choice) for choice in choices))
-    return UserError(f"unknown {kind} {str(value)!r}; there are: {listed or 'none'}")
+    return UserError(f"unknown {kind} {told(str(value))}; there are: {listed or 'none'}")
+
+
+def told(value: object) -> str:
+    """A value as an error tells it: its repr, in one line and not for ever."""
+    text = repr(value)
+    return text if len(text) <= TOLD else f"{text[:TOLD]}… ({len(text)} characters)"
 
 
 def require(holds: bool, name: str, value: object, rule: str) -> None:
     """Refuse a bad setting with its value and its rule: `tau is 1.2; it must be between 0 and 1`."""
     if not holds:
-        raise UserError(f"{name} is {value!r}; it must be {rule}")
+        raise UserError(f"{name} is {told(value)}; it must be {rule}")

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -68,7 +69,11 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"model {folder} lacks its weights: {error.strerror or error}") from error
     if hashlib.sha256(content).hexdigest() != told["weights_sha256"]:
         raise UserError(f"model {folder} is damaged: its weights are not those that were written")
-    return told, load(content)
+    try:
+        return told, load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(f"model {folder} is damaged: its weights cannot be read: {said}") from error
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -78,7 +83,7 @@ def described(folder: Path) -> dict[str, Any]:
         newer = told["schema"] > SCHEMA
     except OSError as error:
         raise UserError(f"{folder} is no model: {TOLD}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"model {folder} is damaged: {TOLD}: {type(error).__name__} {error}") from error
     if newer:
         raise UserError(f"model {folder} was written by a newer version (schema {told['schema']}; this is {SCHEMA})")

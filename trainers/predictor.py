@@ -68,13 +68,13 @@ class Predictor:
 
     def __init__(self, folder: Path | str, device: torch.device | None = None) -> None:
         self.told, weights = model_files.read(Path(folder))
-        if tuple(self.told["emotions"]) != EMOTIONS:
-            raise UserError(f"model {folder} knows {self.told['emotions']}; this version knows {list(EMOTIONS)}")
+        if self.told["emotions"] != list(EMOTIONS):
+            raise UserError(f"model {folder} knows {self.told['emotions']!r}; this version knows {list(EMOTIONS)}")
         self.spec = CellSpec.from_dict(self.told["spec"])
         require_packages(self.spec.config)
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):  # who predicts has random numbers of their own
-            parts = _parts(self.spec, self.told["encoder"])
+            parts = _described(self.spec, self.told["encoder"], Path(folder))
         for name in parts_of(self.spec.config):
             _fill(parts[name], name, weights, Path(folder))
         self.encoder, self.head = parts["encoder"].to(self.device), parts["head"].to(self.device)
@@ -156,6 +156,17 @@ def _mono(name: str, waveform: ArrayLike, rate_hz: float) -> Samples:
         raise UserError(f"{name}: it holds NaN or infinite samples")
     mono = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
     return at_16_khz(np.ascontiguousarray(mono, dtype=np.float32), float(rate_hz))
+
+
+def _described(spec: CellSpec, encoder: Any, folder: Path) -> dict[str, Any]:
+    """`_parts`; UserError where what is told of the encoder describes none."""
+    try:
+        return _parts(spec, encoder)
+    except UserError:
+        raise
+    except Exception as error:  # transformers checks a configuration nowhere in particular, and by many kinds
+        said = str(error).partition("\n")[0]
+        raise UserError(f"model {folder} describes no encoder: {type(error).__name__} {said}") from error
 
 
 def _parts(spec: CellSpec, encoder: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from trainers.errors import UserError
+from trainers.errors import UserError, told
 
 
 def fitted(kind: type, name: str, value: Any) -> Any:
@@ -23,7 +23,7 @@ def fitted(kind: type, name: str, value: Any) -> Any:
     rule, fit = _TYPES[plain]
     found = fit(value)
     if found is None:
-        raise UserError(f"{name} is {value!r}; it must be {rule}{' or none' if optional else ''}")
+        raise UserError(f"{name} is {told(value)}; it must be {rule}{' or none' if optional else ''}")
     return found
 
 

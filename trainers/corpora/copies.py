@@ -7,6 +7,7 @@ other, and there the share of differing bits decides. Another reading of the sam
 in about half of the bits, as any other clip does; what a copy went through has little say.
 """
 
+import hashlib
 import json
 import os
 from collections import Counter, defaultdict
@@ -162,16 +163,22 @@ def known_copies(
 def _read(path: Path, corpora: str) -> tuple[Copy, ...] | None:
     try:
         told = json.loads(path.read_bytes())
-        if (told["format"], told["corpora"]) != (FORMAT, corpora):
+        if (told["format"], told["corpora"], told["sha256"]) != (FORMAT, corpora, _checksum(told["copies"])):
             return None
         return tuple(Copy(**copy) for copy in told["copies"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _checksum(copies: object) -> str:
+    """A copy that a flipped bit hides would be heard in training unseen."""
+    return hashlib.sha256(json.dumps(copies, sort_keys=True).encode()).hexdigest()
 
 
 def _write(path: Path, corpora: str, copies: Sequence[Copy]) -> None:
     """Kept for the next time where the disk allows it; whole or not at all."""
-    told = {"format": FORMAT, "corpora": corpora, "copies": [asdict(copy) for copy in copies]}
+    listed = [asdict(copy) for copy in copies]
+    told = {"format": FORMAT, "corpora": corpora, "sha256": _checksum(listed), "copies": listed}
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         scratch.write_text(json.dumps(told))
