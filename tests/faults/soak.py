@@ -11,7 +11,7 @@ from tests.faults.command import WORDS, Command
 from tests.faults.judged import Verdict, judge, numbers
 from tests.mlflow_server import Server
 
-HUNG_S = 300.0
+HUNG_S = 600.0
 """After so long without a new result, stage or end the command counts as hung, is killed and started again."""
 
 UNDISTURBED_S = 1200.0

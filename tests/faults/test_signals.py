@@ -1,0 +1,107 @@
+"""How a driver leaves when it is told to by a person in a hurry, or when its Ray dies under it; on a real Ray."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.faults.processes import below, carrying
+from tests.noted_work import notes, until
+
+ROOT = Path(__file__).parents[2]
+
+DRIVER = """
+import sys
+from pathlib import Path
+from orchestrator import engine
+from orchestrator.slots import HopelessError
+from tests.noted_work import make_work, plan
+
+def say(snapshot):
+    print("running" if snapshot.running == 2 else "starting", flush=True)
+
+folder = Path(sys.argv[1])
+cells = plan(folder / "log", blocks=4, configurations=2, seconds=600.0)
+try:
+    print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2, on_snapshot=say), flush=True)
+except HopelessError as error:
+    print("error:", error, flush=True)
+"""
+
+PATIENCE_S = 300.0
+
+
+@contextmanager
+def driving(folder: Path) -> Iterator["tuple[subprocess.Popen[str], str]"]:
+    """A driver with two running cells, leader of its process group, and the mark that all its processes carry."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as ray:
+        driver = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, str(folder)],
+            env={**surroundings, "RAY_TMPDIR": ray, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            assert driver.stdout is not None
+            while driver.stdout.readline() != "running\n":
+                assert driver.poll() is None
+            until(lambda: len(notes(folder / "log", "begun")) == 2, PATIENCE_S)
+            yield driver, ray
+        finally:
+            driver.kill()
+            for process in carrying(ray):
+                process.kill()
+
+
+@pytest.mark.slow
+def test_two_interrupts_at_once_leave_no_process_and_no_scratch_folder(tmp_path: Path) -> None:
+    with driving(tmp_path) as (driver, mark):
+        os.killpg(driver.pid, signal.SIGINT)
+        os.killpg(driver.pid, signal.SIGINT)
+        said, _ = driver.communicate(timeout=PATIENCE_S)
+        assert said.splitlines()[-1].startswith("Outcome(done=0, failed=(), interrupted=True")
+        until(lambda: not carrying(mark), PATIENCE_S)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def terminate_all(driver: int) -> None:
+    os.killpg(driver, signal.SIGTERM)
+
+
+def kill_one(kind: str) -> Callable[[int], None]:
+    def kill(driver: int) -> None:
+        (victim,) = [process for process in below(driver) if process.kind == kind]
+        victim.kill()
+
+    return kill
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("blow", "last"),
+    [
+        (terminate_all, "Outcome(done=0, failed=(), interrupted=True"),
+        (kill_one("gcs"), "error: Ray's own gcs_server ended (killed, or out of memory); the same command goes on"),
+        (kill_one("raylet"), "error: Ray's own raylet ended (killed, or out of memory); the same command goes on"),
+    ],
+    ids=["SIGTERM to the whole group", "gcs", "raylet"],
+)
+def test_a_driver_whose_ray_is_gone_says_so_in_one_line_and_leaves(
+    tmp_path: Path, blow: Callable[[int], None], last: str
+) -> None:
+    with driving(tmp_path) as (driver, mark):
+        blow(driver.pid)
+        said, _ = driver.communicate(timeout=PATIENCE_S)
+        ends = [line for line in said.splitlines() if line.startswith(("Outcome", "error"))]
+        assert len(ends) == 1
+        assert ends[0].startswith(last)
+        until(lambda: not carrying(mark), PATIENCE_S)
