@@ -44,8 +44,8 @@ class Estimate:
 
     `cells`, `stages`, `floors`: how many there are, and how many of them are to run. `seconds`: of all that is to run,
     one after the other; `wall_s`: on the crew's slots. Both are None where the time of `unknown` methods is not known.
-    `by`: the loosest rule by which like cells were found (`timings.RULES`), `told_by` how many were. `at_most`: a race
-    may drop configurations.
+    `by`: the loosest rule by which like cells were found (`timings.RULES`), `told_by` how many by this one. `at_most`:
+    a race may drop configurations.
     """
 
     crew: Crew
@@ -95,6 +95,7 @@ def estimate(
     ]
     unknown = {cell.spec.method for cell, each in zip(lacking, paces, strict=True) if each is None}
     used = {each.by: each.count for each in pace.values() if each and each.count}
+    loosest = max((str(rule) for rule, *_ in used), key=list(RULES).index, default="")
     floors = sum(cell.configuration is None for cell in lacking)
     return Estimate(
         crew=crew,
@@ -104,8 +105,8 @@ def estimate(
         seconds=None if unknown else sum(map(sum, work)),
         wall_s=None if unknown else wall_s(work, crew.slots),
         unknown=tuple(sorted(unknown)),
-        by=max((str(rule) for rule, *_ in used), key=list(RULES).index, default=""),
-        told_by=sum(used.values()),
+        by=loosest,
+        told_by=sum(count for (rule, *_), count in used.items() if rule == loosest),
         disk=disk(ledger, lacking, begin, crew.slots, encoders),
         at_most=at_most,
     )

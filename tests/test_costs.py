@@ -113,6 +113,16 @@ def test_rehearsals_tell_where_no_cell_was_timed(tmp_path: Path, tau: Plan, enco
     assert (found.by, found.told_by) == ("rehearsed", 1)
 
 
+def test_cells_that_another_rule_found_are_not_counted_as_rehearsed(
+    tmp_path: Path, tau: Plan, encoders: dict[str, Path]
+) -> None:
+    ledger = Ledger(tmp_path / "store")
+    finish(ledger, [tau.floors[0].spec], 0.0, 5.0, **CPU)
+    canary = rehearsed(tau.cells[0].spec, step_s=0.5, scoring_s=2.0, share=0.25)
+    found = estimate(tau, ledger, Crew(slots=1), encoders, rehearsals=[canary])
+    assert (found.by, found.told_by) == ("rehearsed", 1)
+
+
 def test_what_canaries_tell_is_said_where_nothing_was_known_and_only_there(
     tmp_path: Path, tau: Plan, encoders: dict[str, Path]
 ) -> None:
