@@ -9,12 +9,16 @@ from pathlib import Path
 
 HELD = "held"
 """A file in a run's scratch folder that it keeps locked."""
+REHEARSALS = "rehearsal-*"
+"""Folders beside it, where slots rehearse cells."""
 
 
 @contextmanager
 def scratch_in(folder: Path) -> Iterator[Path]:
     """A folder of this run alone below `folder`. Those of killed runs are removed: nobody holds their lock."""
     folder.mkdir(parents=True, exist_ok=True)
+    for rehearsal in folder.parent.glob(REHEARSALS):  # of slots that were killed amid one: none runs before its sweep
+        shutil.rmtree(rehearsal, ignore_errors=True)
     for left in folder.glob("ray-*"):
         _remove_unless_held(left)
     with (

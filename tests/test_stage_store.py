@@ -119,6 +119,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_is_read(until: int, tmp_pat
     assert not is_done(tmp_path, SPEC.key())
     assert read(tmp_path, SPEC.key()) is None
     write(tmp_path, SPEC, RESULT)
+    assert not list((tmp_path / "stages").glob("*/.*.partial"))
     assert is_what_was_written(read(tmp_path, SPEC.key()))
 
 

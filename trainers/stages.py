@@ -154,6 +154,8 @@ def write(store: Path, spec: StageSpec, result: StageResult) -> None:
                 os.fsync(file.fileno())
         if not folder.exists():
             scratch.rename(folder)
+        for left in folder.parent.glob(f".{folder.name}.*.partial"):  # of writers that were killed, or too late
+            shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         if not folder.exists():
             reason = error.strerror or error

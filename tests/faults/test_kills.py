@@ -46,13 +46,16 @@ def reserved() -> list[str]:
 
 
 def test_scratch_folders_of_killed_runs_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", DIES_IN_ITS_SCRATCH, str(tmp_path)], check=False)
+    folder = tmp_path / "ray"
+    killed = subprocess.run([sys.executable, "-c", DIES_IN_ITS_SCRATCH, str(folder)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
-    with scratch_in(tmp_path) as first, scratch_in(tmp_path) as second:
-        assert sorted(tmp_path.iterdir()) == sorted([first, second])
+    (tmp_path / "rehearsal-abc" / "checkpoints").mkdir(parents=True)
+    (left,) = folder.iterdir()
+    with scratch_in(folder) as first, scratch_in(folder) as second:
+        assert sorted(folder.iterdir()) == sorted([first, second])
         assert left not in (first, second)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 DIES_IN_ITS_SCRATCH = """
