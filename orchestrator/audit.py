@@ -13,9 +13,10 @@ import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from orchestrator.asked import Asked, named
 from orchestrator.command_line import Parser
@@ -109,16 +110,18 @@ def _say(lines: Iterable[str]) -> None:
 
 def _of_sweep(store: Path, name: str) -> int:
     asked = named(store, name)[0]
-    keys = {key for one in asked.configurations for key in one.cells.values()}
+    keys = asked.keys
     ledger, speech = Ledger(store), Speech(store / "prepared")
     verdicts: dict[str, Verdict] = defaultdict(Verdict)
-    missing, unknown_speech = 0, 0
+    missing, unknown_speech, untold = 0, 0, 0
     for key in sorted(keys):
         result = ledger.read(key)
         if result is None:
             missing += 1
         elif (found := speech.of(result.spec)) is None:
             unknown_speech += 1
+        elif not result.predictions:
+            untold += 1
         else:
             _check(asked, result, *found, verdicts)
     for language in sorted(verdicts):
@@ -127,7 +130,9 @@ def _of_sweep(store: Path, name: str) -> int:
         print(f"· {missing} of {len(keys)} cells have no result")
     if unknown_speech:
         print(f"✗ {unknown_speech} of {len(keys)} cells cannot be checked: what they heard is not prepared in {store}")
-    return 1 if unknown_speech or not verdicts or any(each.leaking for each in verdicts.values()) else 0
+    if untold:
+        print(f"✗ {untold} of {len(keys)} cells cannot be checked: their results do not name what they were tested on")
+    return 1 if unknown_speech or untold or not verdicts or any(each.leaking for each in verdicts.values()) else 0
 
 
 def _check(asked: Asked, result: Result, prepared: Prepared, split: Split, verdicts: Mapping[str, Verdict]) -> None:
@@ -138,7 +143,7 @@ def _check(asked: Asked, result: Result, prepared: Prepared, split: Split, verdi
     heard = heard_by(split)
     tested: dict[str, set[str]] = defaultdict(set)
     for row in result.predictions:
-        tested[row["part"].split("/", 1)[1]].add(row["id"])
+        tested[row["part"].partition("/")[2]].add(row["id"])
     for language, ids in tested.items():
         verdicts[language].add(leaks(heard, ids, known), speakers_allowed=language in asked.shared_speakers)
 
@@ -162,14 +167,16 @@ class Speech:
         """The corpora that a cell was trained on and its split; None where they are not here any more. A cell that was
         trained before copies were left out has its split as it was then."""
         for folders in self._versions(spec):
-            splits = self._splits_of(folders, spec)
-            kept = splits.twins
-            for splits.twins in (kept, {}):
-                split = splits.of(spec.target, spec.fold, spec.config)
-                if split.fingerprint(self._opened[folders]) == spec.data_fingerprint:
+            with suppress(UserError):  # damaged, or it lacks a language: another version may be the one
+                splits = self._splits_of(folders, spec)
+                kept = splits.twins
+                try:
+                    for splits.twins in (kept, {}):
+                        split = splits.of(spec.target, spec.fold, spec.config)
+                        if split.fingerprint(self._opened[folders]) == spec.data_fingerprint:
+                            return self._opened[folders], split
+                finally:
                     splits.twins = kept
-                    return self._opened[folders], split
-            splits.twins = kept
         return None
 
     def _versions(self, spec: CellSpec) -> Iterable[tuple[Path, ...]]:
@@ -212,12 +219,18 @@ def _of_splits(file: Path, data: Path | None) -> int:
     clean = True
     for fold in dict.fromkeys(line.fold for line in dealt):
         heard, tested = (_ids(dealt, fold, parts) for parts in (("train", "valid"), ("test",)))
+        if not heard or not tested:
+            print(f"✗ fold {fold}: nothing is {'trained on' if tested else 'tested'}, so there is nothing to compare")
+            clean = False
+            continue
         verdict = Verdict()
         verdict.add(leaks(heard, tested, known), speakers_allowed=False)
         clean &= not verdict.leaking
         _say(verdict.lines(f"fold {fold}", "test part"))
     if not known.speakers:
         print("· no column speaker: speakers were not compared")
+    elif lacking := {line.path for line in dealt} - known.speakers.keys():
+        print(f"· {len(lacking)} clips have no speaker and were compared by their sound alone, {min(lacking)} first")
     return 0 if clean else 1
 
 
@@ -238,6 +251,10 @@ def read_splits(file: Path) -> list[Dealt]:
         raise UserError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not lines:
         raise UserError(f"{file} has no line below its heading")
+    speakers: dict[str, str] = {}
+    for line in lines:
+        if line.speaker and speakers.setdefault(line.path, line.speaker) != line.speaker:
+            raise UserError(f"{file} tells two speakers of {line.path!r}: {speakers[line.path]!r}, {line.speaker!r}")
     return lines
 
 
@@ -245,9 +262,9 @@ def _dealt(file: Path, number: int, row: Mapping[str, str | None]) -> Dealt:
     fold, part, path = ((row[name] or "").strip() for name in COLUMNS)
     if part not in PARTS:
         raise unknown(f"part in line {number} of {file}:", part, PARTS)
-    if not path or Path(path).is_absolute() or ".." in Path(path).parts:
+    if not path or "\0" in path or Path(path).is_absolute() or ".." in Path(path).parts:
         raise UserError(f"path in line {number} of {file} is {path!r}; it must lie below --data")
-    return Dealt(fold, part, path, (row.get("speaker") or "").strip())
+    return Dealt(fold, part, PurePosixPath(path).as_posix(), (row.get("speaker") or "").strip())
 
 
 def _heard(dealt: Sequence[Dealt], data: Path) -> Known:

@@ -24,10 +24,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (--help lists the options)")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
         """As argparse's, but `--tracking-uri` comes without its user and password (`without_credentials`), and the
         process forgets the words that it was called with as far as they are secret: Ray keeps them."""
-        found = super().parse_args(args, namespace)
+        found: argparse.Namespace = super().parse_args(args, namespace)
         if args is None:
             sys.argv[1:] = map(masked, sys.argv[1:])
         for name, value in vars(found).items():

@@ -92,7 +92,7 @@ def test_every_kind_of_leak_in_somebodys_folds_is_told_by_fold(
     folds = {
         "clean": [("train", "d.wav", "S1"), ("valid", "e.wav", "S2"), ("test", "f.wav", "S3")],
         "clip": [("train", "d.wav", "S1"), ("test", "d.wav", "S1")],
-        "speaker": [("valid", "d.wav", "S1"), ("test", "e.wav", "S1")],
+        "speaker": [("valid", "d.wav", "S1"), ("test", "a.wav", "S1")],
         "audio": [("train", "a.wav", "S1"), ("test", "b.wav", "S2")],
         "recording": [("train", "a.wav", "S1"), ("test", "c.wav", "S2")],
     }
@@ -187,3 +187,52 @@ def test_bad_words_are_answered_in_one_line(
 ) -> None:
     assert main([*words, "--store", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+# --- verdicts that were wrong
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "said"),
+    [
+        ([("0", "train", "d.wav", "S1")], 1, "✗ fold 0: nothing is tested"),
+        ([("0", "test", "d.wav", "S1")], 1, "✗ fold 0: nothing is trained on"),
+        ([("0", "train", "./d.wav", "S1"), ("0", "test", "d.wav", "S1")], 1, "clips: d.wav"),
+        (
+            [("0", "train", "d.wav", "S1"), ("0", "test", "e.wav", "S1"), ("1", "train", "e.wav", "S2")],
+            2,
+            "tells two speakers of 'e.wav': 'S1', 'S2'",
+        ),
+        (
+            [("0", "train", "d.wav", "S1"), ("0", "test", "e.wav", "")],
+            0,
+            "· 1 clips have no speaker and were compared by their sound alone, e.wav first",
+        ),
+    ],
+)
+def test_what_was_not_compared_is_not_called_clean(
+    recordings: Path, capsys: pytest.CaptureFixture[str], rows: list[Sequence[str]], code: int, said: str
+) -> None:
+    assert main(["--splits", str(dealt(recordings, rows)), "--data", str(recordings)]) == code
+    told = capsys.readouterr()
+    assert said in told.out + told.err
+
+
+@pytest.mark.slow
+def test_a_result_that_names_no_test_is_not_checked_and_a_damaged_older_preparation_hinders_nothing(
+    demo_ground: Ground, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "prepared"
+    shutil.copytree(demo_ground.prepared.paths[0].parent, home)
+    older = home / "demo_home-0123456789abcdef"  # sorts as the newest
+    shutil.copytree(next(home.glob("demo_home-*")), older)
+    (older / "manifest.sha256").write_text("torn")
+    result = cell.run(spec(demo_ground), workspace(demo_ground, tmp_path))
+    ledger = Ledger(tmp_path)
+    ledger.write(result)
+    write(tmp_path, replace(asked({"byol": [result]}), shared_speakers=()))
+    assert main(["byol_tau", "--store", str(tmp_path)]) == 0
+    ledger.set_aside([result.spec.key()])
+    ledger.write(replace(result, predictions=[]))
+    assert main(["byol_tau", "--store", str(tmp_path)]) == 1
+    assert "✗ 1 of 1 cells cannot be checked: their results do not name" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import ast
 import os
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -81,11 +82,14 @@ def holding(folder: Path, secret: bytes) -> list[str]:
 
 
 @pytest.mark.slow
-def test_planted_secrets_are_in_nothing_that_a_sweep_writes_or_says(tmp_path: Path) -> None:
+def test_planted_secrets_are_in_nothing_that_a_sweep_writes_or_says(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """A demo sweep with its report, mirrored to a database and then told a server that is not there."""
     store, home, logs = tmp_path / "runs", tmp_path / "home", Path("/tmp") / f"fw{os.getpid()}"
     environment = {name: value for name, value in os.environ.items() if name not in ("SER_DATA", "RAY_ADDRESS")}
     home.mkdir()
+    request.addfinalizer(lambda: shutil.rmtree(logs, ignore_errors=True))
     environment |= {**PLANTED, "HOME": str(home), "RAY_TMPDIR": str(logs), "PYTHONPATH": str(ROOT)}
     short = "baseline --languages demo-arda --folds 0 1 --steps 4 --slots 1 --set epoch_steps=2"
     address = f"http://ann:{IN_ADDRESS}@127.0.0.1:9/"

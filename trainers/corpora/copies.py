@@ -110,6 +110,8 @@ def twins(copies: Iterable[Copy]) -> dict[str, set[str]]:
 
 def _proposed(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int, int]]:
     """Two clips and by how many frames the second begins earlier, for each pair of frames with the same bits."""
+    if not prints:
+        return
     owner = np.concatenate([np.full(int(each.heard.sum()), number) for number, each in enumerate(prints)])
     place = np.concatenate([np.flatnonzero(each.heard) for each in prints])
     bits = np.concatenate([each.bits[each.heard] for each in prints])
