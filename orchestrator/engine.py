@@ -77,7 +77,7 @@ def run(
         signals.listen()
         gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()
-        crew = Slots(board, make_work, slots, gpus, folder, on_notice)
+        crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not own_ray)
         judge = scheduler or (racing_scheduler(board, contest) if contest else None)
         desk = growth.desk() if growth else None
 

@@ -17,6 +17,7 @@ from typing import Any
 import ray
 
 from orchestrator.cluster import RAY_THREAD, list_nodes, resources
+from orchestrator.joining import Joining
 from orchestrator.messages import Demand
 from orchestrator.packing import Need, Team, need_of, new_teams
 from orchestrator.worker import Work, work_off
@@ -47,6 +48,7 @@ class Slots:
     `limit`: slots over all nodes (None: all that fit). `gpus_per_cell`: as `packing.need_of` takes it; UserError where
     it does not. A trainer whose slots all had nothing to do for `idle_s`, while no cell waits, ends, so that its node
     can go; it is back when cells wait. `ranks_per_cell`: without GPUs, processes that train each cell together.
+    `grows`: whether the cluster's autoscaler is asked for the room that is lacking.
     """
 
     board: Any
@@ -57,6 +59,7 @@ class Slots:
     notice: Callable[[str], None]
     idle_s: float = 60.0
     ranks_per_cell: int = 1
+    grows: bool = False
 
     def __post_init__(self) -> None:
         self.need: Need = need_of(self.gpus_per_cell, self.ranks_per_cell)
@@ -65,6 +68,8 @@ class Slots:
         self._kept: list[_Kept] = []
         self._threads: list[threading.Thread] = []
         self._wanted = True
+        self._lacking = 0
+        self._joining = Joining(self.need) if self.grows else None
         self._told_limit = self.limit is None
         self._answer: Any = None
         self._asked_at = time.monotonic()
@@ -83,6 +88,7 @@ class Slots:
             for team in new_teams(nodes, self.teams, self.need, self.limit):
                 self._start(team)
         self._tell_limit()
+        self._ask_for_room()
 
     def join(self, timeout_s: float) -> None:
         """Wait until the trainers of a closed board have ended."""
@@ -92,6 +98,8 @@ class Slots:
 
     def end(self) -> None:
         """End all trainers at once, also those that still wait for a GPU."""
+        if self._joining:
+            self._joining.end()
         for controller in self._controllers().values():
             ray.kill(controller)
 
@@ -128,9 +136,17 @@ class Slots:
         demand: Demand = ray.get(self._answer)
         self._answer, self._asked_at = None, time.monotonic()
         self._wanted = demand.waiting > demand.free
+        self._lacking = max(0, demand.waiting - demand.free)
         for kept in [] if demand.waiting else self._kept:
             if demand.idle and set(kept.team.slots) <= set(demand.idle):
                 self.board.rest.remote(kept.team.slots)
+
+    def _ask_for_room(self) -> None:
+        """Where cells wait for slots and no node has room for these, a cluster that can grow is told so."""
+        if self._joining:
+            count = sum(len(team.slots) for team in self.teams)
+            most = self._lacking if self.limit is None else min(self._lacking, self.limit - count)
+            self._joining.want(0 if self.closing else max(0, most))
 
     def _tell_limit(self) -> None:
         """Say once that fewer slots fit than were asked for."""

@@ -25,6 +25,7 @@ from orchestrator.budget import Budget
 from orchestrator.cluster import connected
 from orchestrator.costs import Crew, Estimate, estimate
 from orchestrator.display import preparing, screen
+from orchestrator.fleet import crew_of, here
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.narrowing import narrowed
@@ -102,7 +103,7 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
     answer = Answer(sweep, stood, planned, Ledger(store), asked.tracking_uri, command, chosen_by)
     announce(out, answer, search.told(planned) if search else chosen_by.told(sweep, planned))
-    crew = crew_of(asked)
+    crew = crew_of(here(), asked.slots, asked.gpus_per_cell)
     bill, spent = (
         bill_of(answer, crew, asked.price_per_gpu_hour),
         Budget(asked.budget_gpu_hours, crew.units_per_cell, crew.unit),
@@ -124,18 +125,6 @@ def bill_of(answer: Answer, crew: Crew, price: float | None) -> Bill:
         return estimate(answer.plan, answer.ledger, crew, encoders_of(answer), rehearsals=rehearsals, at_most=at_most)
 
     return Bill(reckon(()), reckon, price)
-
-
-def crew_of(asked: argparse.Namespace) -> Crew:
-    """What cells run on, as far as this machine tells: on a cluster it is what the head has."""
-    import torch
-
-    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
-    if gpus:
-        each = asked.gpus_per_cell or 1.0
-        return Crew(asked.slots or max(1, int(gpus / each)), each, "GPU", torch.cuda.get_device_name(0))
-    slots = asked.slots or cores
-    return Crew(slots, max(1, cores // slots))
 
 
 @dataclass(frozen=True)

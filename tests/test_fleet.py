@@ -11,10 +11,13 @@ import yaml
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.cluster_utils import Cluster
 
+from orchestrator.board import Cell
+from orchestrator.board_actor import start_board
 from orchestrator.costs import Crew
 from orchestrator.fleet import Fleet, crew_of, fleet_of
 from orchestrator.joining import Joining
 from orchestrator.packing import Need
+from orchestrator.slots import Slots
 from tests.local_ray import PATIENCE_S, settle
 from tests.noted_work import until
 
@@ -80,6 +83,26 @@ def test_the_autoscaler_is_asked_for_what_is_wanted_and_the_room_is_free_once_a_
     joining.end()
     until(lambda: asked_for(cluster) == 0, PATIENCE_S)
     until(lambda: ray.available_resources().get("GPU") == 1.0, PATIENCE_S)
+
+
+@pytest.mark.slow
+def test_slots_that_find_no_node_ask_for_as_many_as_cells_wait_for(cluster: Any, tmp_path: Path) -> None:
+    board = start_board()
+    ray.get(board.put.remote([Cell(name, 0, 0, None, {}) for name in "ab"], {}))
+    slots = Slots(board, list, None, 1.0, tmp_path, print, idle_s=0.1, grows=True)  # type: ignore[arg-type]
+
+    def asks_for(gpus: int) -> Callable[[], bool]:
+        def look() -> bool:
+            slots.tend()
+            return asked_for(cluster) == gpus
+
+        return look
+
+    until(asks_for(2), PATIENCE_S)
+    slots.limit = 1
+    until(asks_for(1), PATIENCE_S)
+    slots.closing = True
+    until(asks_for(0), PATIENCE_S)
 
 
 def met(joining: Joining, left: int, cluster: Any) -> Callable[[], bool]:
