@@ -13,7 +13,7 @@ from orchestrator.board import BoardState, Cell, Event, Snapshot, Summary
 from orchestrator.board_actor import start_board
 from orchestrator.cluster import Signals, describe, resources
 from orchestrator.contest import Judge, racing_scheduler
-from orchestrator.lifeline import Lifeline, RayGoneError, alive
+from orchestrator.lifeline import Lifeline, alive
 from orchestrator.objective import Objective, mean_language
 from orchestrator.outcome import Outcome, Tally, Watch
 from orchestrator.scratch import scratch_in
@@ -65,7 +65,8 @@ def run(
     counts what this run did; `patience_s` without a slot are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
-    where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does.
+    where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does not come
+    up. Where its own Ray dies this process ends (lifeline.py).
     """
     _check(cells, configurations, slots)
     before = known()
@@ -86,9 +87,10 @@ def run(
                 return growth.tune(board, desk, objective, folder)
             return tune_configurations(board, configurations, objective, folder, scheduler=judge)
 
-        mirror, tally, lifeline = Mirror(tune), Tally(frozenset(before), dropped=dict(beaten)), Lifeline(own_ray)
+        lifeline = Lifeline(own_ray, lambda: signals.count > 0)
+        tally = Tally(frozenset(before), dropped=dict(beaten))
         engine = _Engine(
-            board, crew, mirror, [*cells], known, watch, signals, patience_s, tally, lifeline, growth=growth, desk=desk
+            board, crew, Mirror(tune), list(cells), known, watch, signals, patience_s, tally, growth=growth, desk=desk
         )
         try:
             return engine.work()
@@ -147,7 +149,6 @@ class _Engine:
     signals: Signals
     patience_s: float
     tally: Tally
-    lifeline: Lifeline
     growth: Growth | None = None
     desk: Any = None
     incarnation: str = ""
@@ -162,10 +163,6 @@ class _Engine:
             self._work_off()
         except TimeoutError:
             self.watch.on_notice("left without the board's answer")
-        except RayGoneError:
-            if not self.signals.count:
-                raise
-            self.interrupted_at = time.monotonic()  # a SIGTERM to all of the process group ended Ray, too
         if self.interrupted_at is None:
             self.mirror.join(TUNE_GRACE_S)
         if self.mirror.error:
@@ -179,7 +176,6 @@ class _Engine:
         while not self._over(snapshot := self._poll()):
             self._heed_signals()
             self._heed_watch()
-            self.lifeline.check()
             self.crew.tend()
             self._warn(snapshot)
             if snapshot.slots:
@@ -242,7 +238,6 @@ class _Engine:
             try:
                 return ray.get(reference, timeout=1.0)
             except ray.exceptions.GetTimeoutError:
-                self.lifeline.check()
                 self._heed_signals()
                 if self.signals.count > 1:
                     raise

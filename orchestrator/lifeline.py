@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import ray
@@ -13,13 +13,14 @@ from orchestrator.slots import HopelessError
 from trainers.errors import UserError
 
 VITAL = ("gcs_server", "raylet")
-LOOK_S = 1.0
-LEAVING_S = 25.0
-"""How long a driver whose Ray is gone may take to leave before it is ended: calls into a dead Ray may take for ever."""
+LOOK_S = 0.2
+INTERRUPTED = 130
+SHOW_CURSOR = "\x1b[?25h"
+"""A progress bar hides it."""
 
 
 class RayGoneError(HopelessError):
-    """A process without which there is no Ray was killed, or ended by itself."""
+    """A Ray of our own does not come up."""
 
 
 @contextmanager
@@ -38,35 +39,29 @@ def alive(slots: int | None) -> Iterator[bool]:
 
 
 class Lifeline:
-    """Watches our own Ray from now on; a Ray of somebody else (`own` False) is not looked at."""
+    """From now on ends this process where its own Ray dies, with a line and the code 1, or 130 once `interrupted`.
 
-    def __init__(self, own: bool) -> None:
-        self._ended = threading.Event()
-        self._noticed = False
+    At once, since most calls into a dead Ray block for a minute and end in an abort; and without any cleaning up, since
+    all that would be cleaned up the next run removes, as after a kill. A Ray of somebody else (`own` False) is let be.
+    """
+
+    def __init__(self, own: bool, interrupted: Callable[[], bool]) -> None:
+        self._over = threading.Event()
+        self._interrupted = interrupted
         if own:
             threading.Thread(target=self._watch, daemon=True, name="lifeline").start()
-        self._own = own
-
-    def check(self) -> None:
-        """RayGoneError where our Ray is gone."""
-        if self._own and (dead := dead_servers()):
-            self._noticed = True
-            raise RayGoneError(told(dead))
 
     def end(self) -> None:
-        """Watch no more: the Ray is to be ended now, or to be left."""
-        if not self._noticed:
-            self._ended.set()
+        """Watch no more: the Ray is to be ended now."""
+        self._over.set()
 
     def _watch(self) -> None:
-        while not dead_servers():
-            if self._ended.wait(LOOK_S):
-                return
-        dead = told(dead_servers())
-        if not self._ended.wait(LEAVING_S):
-            if not self._noticed:
-                print(f"error: {dead}; what is finished is kept", file=sys.stderr, flush=True)
-            os._exit(1)
+        while not self._over.wait(LOOK_S):
+            if dead := dead_servers():
+                line = "interrupted" if self._interrupted() else f"error: {told(dead)}"
+                shown = SHOW_CURSOR if sys.stderr.isatty() else ""
+                print(f"{shown}{line}; what is finished is kept", file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED if self._interrupted() else 1)
 
 
 def told(dead: list[str]) -> str:

@@ -20,7 +20,6 @@ DRIVER = """
 import sys
 from pathlib import Path
 from orchestrator import engine
-from orchestrator.slots import HopelessError
 from tests.noted_work import make_work, plan
 
 def say(snapshot):
@@ -28,11 +27,12 @@ def say(snapshot):
 
 folder = Path(sys.argv[1])
 cells = plan(folder / "log", blocks=4, configurations=2, seconds=600.0)
-try:
-    print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2, on_snapshot=say), flush=True)
-except HopelessError as error:
-    print("error:", error, flush=True)
+print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2, on_snapshot=say), flush=True)
 """
+
+ENDED = "ended (killed, or out of memory); the same command goes on from there; what is finished is kept"
+RAY_WAS_QUICKER = "Raylet is terminated. Termination is unexpected."
+"""Ray itself ends a driver whose raylet is gone, with the end of the raylet's log."""
 
 PATIENCE_S = 300.0
 
@@ -47,6 +47,7 @@ def driving(folder: Path) -> Iterator["tuple[subprocess.Popen[str], str]"]:
             env={**surroundings, "RAY_TMPDIR": ray, "PYTHONPATH": str(ROOT)},
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
@@ -68,7 +69,7 @@ def test_two_interrupts_at_once_leave_no_process_and_no_scratch_folder(tmp_path:
         os.killpg(driver.pid, signal.SIGINT)
         os.killpg(driver.pid, signal.SIGINT)
         said, _ = driver.communicate(timeout=PATIENCE_S)
-        assert said.splitlines()[-1].startswith("Outcome(done=0, failed=(), interrupted=True")
+        assert [line for line in said.splitlines() if line.startswith("Outcome(done=0, failed=(), interrupted=True")]
         until(lambda: not carrying(mark), PATIENCE_S)
     assert list((tmp_path / "scratch").iterdir()) == []
 
@@ -87,21 +88,21 @@ def kill_one(kind: str) -> Callable[[int], None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("blow", "last"),
+    ("blow", "code", "last"),
     [
-        (terminate_all, "Outcome(done=0, failed=(), interrupted=True"),
-        (kill_one("gcs"), "error: Ray's own gcs_server ended (killed, or out of memory); the same command goes on"),
-        (kill_one("raylet"), "error: Ray's own raylet ended (killed, or out of memory); the same command goes on"),
+        (terminate_all, 130, "interrupted; what is finished is kept"),
+        (kill_one("gcs"), 1, f"error: Ray's own gcs_server {ENDED}"),
+        (kill_one("raylet"), 1, f"error: Ray's own raylet {ENDED}"),
     ],
     ids=["SIGTERM to the whole group", "gcs", "raylet"],
 )
-def test_a_driver_whose_ray_is_gone_says_so_in_one_line_and_leaves(
-    tmp_path: Path, blow: Callable[[int], None], last: str
+def test_a_driver_whose_ray_is_gone_says_so_and_leaves(
+    tmp_path: Path, blow: Callable[[int], None], code: int, last: str
 ) -> None:
     with driving(tmp_path) as (driver, mark):
         blow(driver.pid)
         said, _ = driver.communicate(timeout=PATIENCE_S)
-        ends = [line for line in said.splitlines() if line.startswith(("Outcome", "error"))]
-        assert len(ends) == 1
-        assert ends[0].startswith(last)
+        assert driver.returncode == code
+        assert last in said.splitlines() or RAY_WAS_QUICKER in said
+        assert "Traceback" not in said
         until(lambda: not carrying(mark), PATIENCE_S)
