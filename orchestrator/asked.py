@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.answers.rows import Candidate
+from orchestrator.objective import OBJECTIVES
 from orchestrator.records import canonical, publish
 from trainers.credentials import masked
 from trainers.errors import UserError
@@ -180,6 +181,7 @@ def _typed(name: str, value: Any) -> Any:
         _require(isinstance(value, list) and all(isinstance(each, str) for each in value), name)
         return tuple(value)
     _require(isinstance(value, str), name)
+    _require(name != "objective" or value in OBJECTIVES, name)
     _require(name != "sweep" or SWEEP.fullmatch(value) is not None, name)
     return value
 

@@ -30,6 +30,15 @@ SHOWS = {
 SEARCHES = ("grid", "random", "tpe")
 
 
+LISTS: tuple[tuple[str, type, str], ...] = (
+    ("seeds", int, "whole numbers"),
+    ("protocols", str, "names"),
+    ("encoders", str, "names"),
+    ("shows", str, "names"),
+)
+"""Fields of a sweep that are lists, and of what."""
+
+
 @dataclass(frozen=True)
 class Point:
     """One point of a search space: its arm ("" where there is only one), that arm's config, and the swept settings.
@@ -83,8 +92,19 @@ class Sweep:
     at_random: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("axes", "arms", "reference"):
+            value = getattr(self, name)
+            sound = isinstance(value, Mapping) and all(isinstance(each, str) for each in value)
+            require(sound, name, value, "a mapping from names")
         if (self.config is None) == (not self.arms):
             raise UserError("a sweep needs either a config or arms")
+        for config in (*([] if self.config is None else [self.config]), *self.arms.values()):
+            require(isinstance(config, MethodConfig), "config", config, "settings of a method, such as ByolConfig()")
+        require(isinstance(self.training, Training), "training", self.training, "Training(...)")
+        for name, kind, what in LISTS:
+            value = getattr(self, name)
+            sound = isinstance(value, tuple | list) and all(type(each) is kind for each in value)
+            require(sound, name, value, f"a tuple of {what}")
         whole = type(self.samples) is int and self.samples >= 1
         require(whole, "samples", self.samples, "a whole number, at least 1")
         for name in self.shows:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,13 @@ from orchestrator.arguments import parse, settings
 from orchestrator.asked import read, write
 from orchestrator.ledger import Ledger
 from orchestrator.propagation import KEYS, keep_keys_out
+from search_spaces import Sweep
 from tests.fuzz import stored
 from tests.fuzz.judging import BadlyRefusedError, HungError, commanded, deadline, readable
 from tests.fuzz.running import KINDS, PLANNED, fuzzed
 from trainers.corpora.copies import _read as read_copies
 from trainers.errors import UserError
+from trainers.methods.configs import ByolConfig
 
 INPUTS = 30
 
@@ -74,6 +77,22 @@ def test_what_no_file_can_be_called_is_refused_before_it_is_looked_for(word: str
         with pytest.raises(UserError, match="a name of files"):
             parse(words)
     assert commanded(compare.main, [word]) == "refused"
+
+
+@pytest.mark.parametrize("axes", [[], {3: {"grid_search": [1]}}, None])
+def test_a_sweep_of_other_types_is_refused_where_it_is_built(axes: Any) -> None:
+    with pytest.raises(UserError, match=r"axes is .* a mapping from names"):
+        Sweep("?", ByolConfig(), axes=axes)
+    with pytest.raises(UserError, match="seeds is 3; it must be a tuple of whole numbers"):
+        Sweep("?", ByolConfig(), seeds=3)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="config is 3; it must be settings of a method"):
+        Sweep("?", 3)  # type: ignore[arg-type]
+
+
+def test_words_of_several_lines_are_refused_in_one() -> None:
+    with pytest.raises(UserError) as error:
+        parse(["byol_tau", "--slots", "1", "a\nb\x0bc"])
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_errors_do_not_repeat_a_value_for_ever() -> None:
