@@ -37,6 +37,7 @@ from orchestrator.timings import Timing
 from orchestrator.tracking import Tracker
 from search_spaces import Sweep
 from trainers import stages
+from trainers.credentials import masked
 from trainers.errors import UserError, require
 
 STOPPED = 3
@@ -191,7 +192,8 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, b
         tell(answer, comparison, mirror)
         if not asked.no_report:
             _report(out, answer, record, comparison, mirror)
-    out.print(f"browse: mlflow ui --backend-store-uri {asked.tracking_uri or _short_uri(asked.store)}", markup=False)
+    uri = masked(asked.tracking_uri) if asked.tracking_uri else _short_uri(asked.store)
+    out.print(f"browse: mlflow ui --backend-store-uri {uri}", markup=False)
     return 1 if outcome.failed else 0
 
 

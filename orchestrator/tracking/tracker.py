@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from orchestrator import mirrored
 from orchestrator.answers.rows import Row
 from orchestrator.tracking.client import connect
+from trainers.credentials import masked
 from trainers.errors import unknown
 from trainers.result import Result
 
@@ -146,7 +147,7 @@ class Tracker:
         self._mirror = None
         self._silent_until = time.monotonic() + self._retry_after_s
         told = str(error).partition("\n")[0][:200] or type(error).__name__
-        self._failed(f"MLflow at {self._uri}: {told}")
+        self._failed(masked(f"MLflow at {self._uri}: {told}"))
 
 
 def _beside(uri: str) -> Path | None:
