@@ -24,6 +24,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{' '.join(message.splitlines())} (--help lists the options)")
 
+    # argparse declares overloads for other namespaces, which no command uses
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
         """As argparse's, but `--tracking-uri` comes without its user and password (`without_credentials`), and the
         process forgets the words that it was called with as far as they are secret: Ray keeps them."""

@@ -54,7 +54,7 @@ def work_off(state: BoardState, failing: str = "") -> None:
             if lease is not None:
                 state.progress(slot, 1, lease.key, 1, 2, "training")
                 if failing and lease.key.endswith("7"):
-                    state.failed(slot, 1, lease.key, failing, "")  # type: ignore[arg-type]
+                    state.failed(slot, 1, lease.key, failing, "")
                 else:
                     state.done(slot, 1, lease.key, {})
             state.has_news(0, 10**9, 10**9)
@@ -91,8 +91,8 @@ def test_the_work_for_a_cell_is_the_same_on_a_small_and_on_a_large_board(
     each = []
     for count in (200, 2000):
         state = BoardState()
-        put = instructions(lambda state=state, count=count: state.put(cells(count), {}))  # type: ignore[misc]
-        each.append((put + instructions(lambda state=state: work_off(state, failing))) / count)  # type: ignore[misc]
+        put = instructions(lambda state=state, count=count: state.put(cells(count), {}))
+        each.append((put + instructions(lambda state=state: work_off(state, failing))) / count)
     assert each[1] < 1.15 * each[0]
 
 
@@ -102,5 +102,5 @@ def test_withdrawing_costs_what_the_configuration_has_whatever_else_waits() -> N
     for count in (400, 4000):
         state = BoardState()
         state.put(plain(count), {})
-        costs.append(instructions(lambda state=state: state.withdraw(3)))  # type: ignore[misc]
+        costs.append(instructions(lambda state=state: state.withdraw(3)))
     assert costs[1] < 1.15 * costs[0]

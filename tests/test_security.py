@@ -42,7 +42,7 @@ IN_ADDRESS = "planted-Zq6-inside"
         ("sweep --tracking-uri https://token@host", "sweep --tracking-uri https://***@host"),
         ("https://host/x?token=abc&page=2", "https://host/x?token=***&page=2"),
         ("mssql://host/db?odbc_Password=abc", "mssql://host/db?odbc_Password=***"),
-        ("sqlite:////tmp/runs/mlflow.db", "sqlite:////tmp/runs/mlflow.db"),
+        ("sqlite:////runs/mlflow.db", "sqlite:////runs/mlflow.db"),
         ("mail ann@host about http://host/a@b", "mail ann@host about http://host/a@b"),
     ],
 )

@@ -60,12 +60,12 @@ def asha(scores: Scores, factor: float, grace: int = 1) -> Outcome:
     trials: dict[int, Any] = {one: SimpleNamespace(trial_id=str(one)) for one in range(configurations)}
     running, used = list(trials), 0
     for one in running:
-        scheduler.on_trial_add(None, trials[one])  # type: ignore[arg-type]
+        scheduler.on_trial_add(None, trials[one])
     for count in range(1, blocks + 1):
         finished = running
         used += len(running)
         reports = {one: {"blocks": count, "uar": float(scores[one, :count].mean())} for one in running}
-        said = {one: scheduler.on_trial_result(None, trials[one], reports[one]) for one in running}  # type: ignore[arg-type]
+        said = {one: scheduler.on_trial_result(None, trials[one], reports[one]) for one in running}
         running = [one for one in running if said[one] == TrialScheduler.CONTINUE]
     return Outcome(used / scores.size, _best(scores, finished))
 
@@ -86,7 +86,7 @@ def wilcoxon(scores: Scores, threshold: float) -> Outcome:
     return Outcome(used / scores.size, study.best_trial.number)
 
 
-class Known(BaseEstimator):  # type: ignore[misc]
+class Known(BaseEstimator):
     """A configuration whose scores are known; what scikit-learn gives it as data is the factorial."""
 
     def __init__(self, configuration: int = 0, blocks: int = 1) -> None:

@@ -144,10 +144,10 @@ def load_stage(given: tuple[bytes, bytes], folder: Path) -> str:
 def checkpoint() -> bytes:
     """As a training leaves it."""
     net = torch.nn.Linear(3, 2)
-    net.learning_rates = lambda: ([net], [])  # type: ignore[assignment]
+    net.learning_rates = lambda: ([net], [])
     optimiser = torch.optim.AdamW(net.parameters())
     with TemporaryDirectory() as home:
-        loop._save(Path(home) / "last.pt", net, optimiser, loop.Run(step=3))  # type: ignore[arg-type]
+        loop._save(Path(home) / "last.pt", net, optimiser, loop.Run(step=3))
         return (Path(home) / "last.pt").read_bytes()
 
 
@@ -252,7 +252,7 @@ def _member(name: str) -> st.SearchStrategy[bytes]:
     return damage.plain(json.loads(content)).map(damage.written) if name.endswith(".json") else damage.of(content)
 
 
-RENAMED = ("", "", "", "../x", "/tmp/x", "cells/x.json", "sweeps/../../x.json", "reports/0123456789ab/../../x")
+RENAMED = ("", "", "", "../x", "/x", "cells/x.json", "sweeps/../../x.json", "reports/0123456789ab/../../x")
 TYPES = (tarfile.REGTYPE,) * 4 + (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE)
 
 
@@ -299,7 +299,7 @@ def model() -> tuple[bytes, bytes]:
     with TemporaryDirectory() as home:
         folder = Path(home) / "m"
         model_files.write(folder, json.loads(json.dumps(TOLD)), {"head.w": torch.zeros(3)})
-        return tuple((folder / name).read_bytes() for name in (model_files.TOLD, model_files.WEIGHTS))  # type: ignore[return-value]
+        return tuple((folder / name).read_bytes() for name in (model_files.TOLD, model_files.WEIGHTS))
 
 
 def models() -> st.SearchStrategy[tuple[bytes, bytes]]:
