@@ -1,5 +1,6 @@
 """Ray itself: connect to a cluster or start one on this machine, quietly; the user's wish to stop."""
 
+import gc
 import importlib
 import logging
 import os
@@ -87,7 +88,21 @@ def _shut_down(patience_s: float = LEAVING_S) -> None:
         _left_over.add("ours")
         return
     _left_over.clear()
-    ray.shutdown()
+    with _uncollected():
+        ray.shutdown()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Within this, no thread collects garbage: a reference to a Ray object among it asks a Ray that is half shut down,
+    which ends the process on the spot."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def resources(free: bool = False) -> dict[str, float]:
