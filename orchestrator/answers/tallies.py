@@ -70,10 +70,14 @@ class Pile:
         return self.matrices[:, : next((k for k, name in enumerate(self.layout.names) if name[0] in kinds), None)]
 
     @cached_property
-    def further(self) -> "Pile":
-        """Evaluator and language of each score by another evaluator, as a pile."""
+    def _further(self) -> tuple[Layout, list[int]]:
         places = self.layout.parts.get("secondary", {})
-        return Pile(Layout.of(("test", *name) for name in places), self.matrices[:, list(places.values())])
+        return Layout.of(("test", *name) for name in places), list(places.values())
+
+    def further(self, cell: int) -> "Pile":
+        """Of one cell: evaluator and language of each score by another evaluator. Few cells are ever asked for it."""
+        layout, places = self._further
+        return Pile(layout, self.matrices[cell : cell + 1, places])
 
     @cached_property
     def n(self) -> list[list[int]]:
@@ -167,8 +171,9 @@ class Tally:
     def secondary(self) -> Mapping[str, Mapping[str, Counts]]:
         """Evaluator -> language -> score on this fold's test speech."""
         found: dict[str, dict[str, Counts]] = {}
-        for (evaluator, language), place in self.pile.further.layout.parts.get("test", {}).items():
-            found.setdefault(evaluator, {})[language] = Counts(self.pile.further, self.cell, place)
+        further = self.pile.further(self.cell)
+        for (evaluator, language), place in further.layout.parts.get("test", {}).items():
+            found.setdefault(evaluator, {})[language] = Counts(further, 0, place)
         return found
 
     def speakers(self, language: str) -> tuple[tuple[str, ...], Matrices]:

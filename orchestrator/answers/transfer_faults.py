@@ -3,6 +3,7 @@
 Each rule is a pure function of the results of a configuration, and of the reference's where it compares.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan, sqrt
 from statistics import fmean, stdev
@@ -64,11 +65,17 @@ def gender_regression(found: Found, reference: Found, languages: Sequence[str]) 
 
 def by_gender(found: Found, language: str) -> Counts:
     """(genders, truth, prediction): test clips of all folds together, mean over seeds."""
+    part = f"test/{language}"
+    clips = Counter(
+        (row["gender"], row["emotion"], row["predicted"])
+        for place in _places(found, language)
+        for row in found[place].predictions
+        if row.get("part") == part
+    )
     counts = np.zeros((len(GENDERS), len(EMOTIONS), len(EMOTIONS)))
-    for place in _places(found, language):
-        for row in found[place].predictions:
-            if row.get("part") == f"test/{language}" and row["gender"] in GENDERS:
-                counts[GENDERS.index(row["gender"]), EMOTIONS.index(row["emotion"]), row["predicted"]] += 1
+    for (gender, emotion, predicted), count in clips.items():
+        if gender in GENDERS:
+            counts[GENDERS.index(gender), EMOTIONS.index(emotion), predicted] = count
     return counts / max(1, len({seed for _, _, seed in found}))
 
 
