@@ -29,6 +29,8 @@ RANGES: dict[str, tuple[int | None, str]] = {
     "gpus_per_cell": (None, "a finite number above 0"),
     "price_per_gpu_hour": (None, "a finite number above 0"),
     "budget_gpu_hours": (None, "a finite number above 0"),
+    "max_failures": (1, "at least 1"),
+    "max_store_gb": (None, "a finite number above 0"),
     "until_ci": (None, "above 0: the width of an interval in UAR points"),
 }
 """The least that a number may be (None: it must be above 0), and how the rule is told; others belong to a setting or to
@@ -124,6 +126,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     cost = parser.add_argument_group("what it may cost")
     cost.add_argument("--price-per-gpu-hour", type=float, metavar="MONEY", help="show the plan's price, too")
     cost.add_argument("--budget-gpu-hours", type=float, metavar="HOURS", help="stop when so much is spent; all is kept")
+    cost.add_argument("--max-store-gb", type=float, metavar="GB", help="refuse, or stop, before the store holds more")
+    cost.add_argument("--max-failures", type=int, metavar="N", help="stop once N cells have failed for good")
 
 
 def choice(arguments: argparse.Namespace) -> Choice:

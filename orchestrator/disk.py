@@ -1,7 +1,9 @@
-"""What a sweep will leave on the disk, and what it needs there while it runs."""
+"""What a sweep will leave on the disk, what it needs there while it runs, and what a store holds."""
 
+import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -59,6 +61,16 @@ def disk(
         checkpoints=sum(checkpoints[:slots]),
         free=shutil.disk_usage(place).free,
     )
+
+
+def held_bytes(folder: Path) -> int:
+    """Of all files below a folder. What a link leads to lies elsewhere; what goes away meanwhile does not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(f"{place}/{name}").st_size
+    return total
 
 
 def _bytes_per_result(ledger: Ledger) -> int:

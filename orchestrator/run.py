@@ -1,7 +1,8 @@
 """Runs what a plan lacks: cells to the engine, results to MLflow, progress to the person who waits."""
 
+import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ class Means:
     """What a run may take: slots at a time, GPUs for each cell (None: what there is), and when it is `enough`.
 
     `canary`: a short cell of each kind runs before all others; once all have, `rehearsed` is told how long they took,
-    and has lines for the person. `busy`: is told often how many slots work.
+    and has lines for the person. `busy`: is told often how many slots work; `ended`: how each cell came to its end.
     """
 
     slots: int | None = None
@@ -39,6 +40,7 @@ class Means:
     canary: bool = True
     rehearsed: Callable[[list[Timing]], Iterable[str]] = lambda _: ()
     busy: Callable[[int], None] = lambda _: None
+    ended: Callable[[Event], None] = lambda _: None
     enough: Callable[[], str] = str
 
 
@@ -66,6 +68,10 @@ def run_missing(
             means.busy(snapshot.running)
             display.show(snapshot)
 
+        def hear(event: Event) -> None:
+            means.ended(event)
+            mirror.told(event)
+
         outcome = run(
             cells,
             [dict(configuration.values) for configuration in answer.plan.configurations],
@@ -77,7 +83,7 @@ def run_missing(
             objective=answer.choice.objective,
             contest=contest,
             growth=search.growth(mirror, before) if search else None,
-            on_event=mirror.told,
+            on_event=hear,
             on_snapshot=show,
             on_notice=display.say,
             on_drop=lambda one, why: display.say(f"{answer.plan.configurations[one].name}: {why}"),
@@ -86,7 +92,16 @@ def run_missing(
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()
             beside.shutdown(cancel_futures=True)
+    forget_losers(mirror.answer, outcome.dropped)
     return mirror.answer, replace(outcome, done=outcome.done - canaries.alive)
+
+
+def forget_losers(answer: Answer, dropped: Collection[int]) -> None:
+    """Remove the checkpoints of configurations that are out of the race, and of stages that only these need."""
+    losing = [cell for cell in answer.plan.cells if cell.configuration in dropped]
+    needed = {cell.stage for cell in answer.plan.cells if cell.configuration not in dropped}
+    for key in {cell.key for cell in losing} | {cell.stage for cell in losing if cell.stage} - needed:
+        shutil.rmtree(answer.ledger.store / "checkpoints" / key, ignore_errors=True)
 
 
 @dataclass

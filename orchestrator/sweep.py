@@ -28,6 +28,7 @@ from orchestrator.display import preparing, screen
 from orchestrator.fleet import crew_of, here
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
+from orchestrator.limits import Limits, require_store
 from orchestrator.narrowing import narrowed
 from orchestrator.plan import Plan, Request, plan
 from orchestrator.run import Growing, Means, encoders_of, run_missing
@@ -83,6 +84,8 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
         asked.max_bad,
         ground.encoders_of(sweep, asked.encoder),
     )
+    if not asked.dry_run:
+        require_store(store)
     with preparing(out) as report:
         stood = ground.find(places, report)
     request = Request(
@@ -111,11 +114,13 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     )
     for line in bill.told():
         out.print(line, markup=False)
+    limits = Limits(store, asked.max_failures, asked.max_store_gb)
+    limits.require_room(bill.expected.disk, [*(cell.key for cell in planned.cells), *planned.stages])
     if asked.dry_run:
         return 0
     asking = Asking(asked, sweep, stood, request)
     growing = Growing(search, asking.plan, at_once(asked, planned)) if search else None
-    return _run(asking, out, answer, growing, bill, spent)
+    return _run(asking, out, answer, growing, bill, spent, limits)
 
 
 def bill_of(answer: Answer, crew: Crew, price: float | None) -> Bill:
@@ -152,7 +157,15 @@ def at_once(asked: argparse.Namespace, planned: Plan) -> int:
     return max(1, ceil(slots / len(planned.of(0))) + 1)
 
 
-def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, bill: Bill, spent: Budget) -> int:
+def _run(
+    asking: Asking,
+    out: Console,
+    answer: Answer,
+    search: Growing | None,
+    bill: Bill,
+    spent: Budget,
+    limits: Limits,
+) -> int:
     """Run what is missing, then show what came of it."""
     asked, mirror = asking.asked, tracker(answer)
     with answer.ledger.lock(asked.name), _kept_for_repeats(asked):
@@ -165,7 +178,8 @@ def _run(asking: Asking, out: Console, answer: Answer, search: Growing | None, b
             canary=not asked.no_canary,
             rehearsed=bill.rehearsed,
             busy=lambda count: spent.note(count, time.monotonic()),
-            enough=spent.reason,
+            enough=lambda: spent.reason() or limits.reason(),
+            ended=limits.ended,
         )
         answer, outcome = run_missing(answer, mirror, means, search)
         if asked.until_ci is not None:
