@@ -1,5 +1,6 @@
 """Works a plan off: starts Ray, board, slots and trials, tells what comes back, and leaves cleanly."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,10 +21,13 @@ from orchestrator.scratch import scratch_in
 from orchestrator.search import Growth
 from orchestrator.slots import Slots
 from orchestrator.trial import Mirror, tune_configurations
+from orchestrator.watchdog import Watchdog, told
 from orchestrator.worker import Work
 from trainers.errors import UserError
 
 POLL_S = 0.2
+STARTING_S = 60.0
+"""Seconds that the board's process may take to start before that is worth a word."""
 GRACE_S = 4.0
 """Seconds that running cells have, after an interrupt, to reach their next epoch."""
 TUNE_GRACE_S = 10.0
@@ -62,7 +66,7 @@ def run(
     and whenever the board had to be built anew; `objective` sums a block's summaries up. `contest`: how configurations
     race; None is not at all. `growth`: a search that adds configurations while the run goes on. `scheduler`: one of
     Tune's instead of the race's. `enough`: asked often; a reason ends the run as an interrupt does. In snapshots `done`
-    counts what this run did; `patience_s` without a slot are followed by a notice of what is missing.
+    counts what this run did; `patience_s` in which nothing moves are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
     where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does not come
@@ -153,9 +157,12 @@ class _Engine:
     desk: Any = None
     incarnation: str = ""
     seen: int = 0
-    warned_at: float = field(default_factory=time.monotonic)
     interrupted_at: float | None = None
     stopped: str = ""
+    watchdog: Watchdog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watchdog = Watchdog(self.patience_s, time.monotonic())
 
     def work(self) -> Outcome:
         """Until every cell has come to its end, or the user's patience has."""
@@ -234,11 +241,19 @@ class _Engine:
 
     def _answer(self, reference: Any) -> Any:
         """The board's answer, however long its restart takes; TimeoutError once the user wants to leave."""
+        patience_s = self.patience_s if self.incarnation else max(self.patience_s, STARTING_S)
+        tell_at = time.monotonic() + patience_s
         while True:
             try:
                 return ray.get(reference, timeout=1.0)
             except ray.exceptions.GetTimeoutError:
                 self._heed_signals()
+                if time.monotonic() > tell_at:
+                    tell_at = math.inf
+                    self.watch.on_notice(
+                        f"the board has not answered for {patience_s:.0f} s: its process hangs, or the head has "
+                        "no room to start it anew; slots go on with the cells that they have"
+                    )
                 if self.signals.count > 1:
                     raise
 
@@ -271,16 +286,8 @@ class _Engine:
         self.board.close.remote()
 
     def _warn(self, snapshot: Snapshot) -> None:
-        """Say why nothing happens where cells wait and no slot has come."""
-        now = time.monotonic()
-        if snapshot.slots:
-            self.warned_at = now
-        elif now - self.warned_at > self.patience_s:
-            self.warned_at = now
-            need = str(self.crew.need)
+        """Say why nothing moves, once it has not for a while."""
+        if seconds := self.watchdog.heed(snapshot, time.monotonic()):
             have, free = describe(resources()), describe(resources(free=True))
-            why = f"; a slot died of {snapshot.trouble}" if snapshot.trouble else ""
-            self.watch.on_notice(
-                f"{snapshot.waiting} cells wait and no slot has come for {self.patience_s:.0f} s: a slot needs {need}; "
-                f"the cluster has {have}, of which {free} are free{why}"
-            )
+            supply = f"a slot needs {self.crew.need}; the cluster has {have}, of which {free} are free"
+            self.watch.on_notice(told(snapshot, seconds, supply))

@@ -26,6 +26,8 @@ HOPELESS = 5
 """Ends of a trainer in a row, without a cell worked off in between, after which the run is given up."""
 ASK_S = 5.0
 """Seconds between two looks at what there is to do."""
+TEND_S = 1.0
+"""Seconds between two looks at the nodes: each asks Ray's head for all of them."""
 
 
 class HopelessError(RuntimeError):
@@ -73,6 +75,7 @@ class Slots:
         self._told_limit = self.limit is None
         self._answer: Any = None
         self._asked_at = time.monotonic()
+        self._tend_at = 0.0
 
     @property
     def teams(self) -> list[Team]:
@@ -80,7 +83,11 @@ class Slots:
         return [kept.team for kept in self._kept]
 
     def tend(self) -> None:
-        """Give nodes that joined their trainers, end those of nodes that left. To be called now and then."""
+        """Give nodes that joined their trainers, end those of nodes that left. To be called often; it looks at once and
+        then every second."""
+        if time.monotonic() < self._tend_at:
+            return
+        self._tend_at = time.monotonic() + TEND_S
         nodes = list_nodes()
         self._bury({node["NodeID"] for node in nodes if node["Alive"]})
         self._heed_demand()

@@ -73,7 +73,7 @@ class _Worker:
     """A slot of one process: makes its work when the first cell comes, and keeps it warm."""
 
     def __init__(self, board: Any, slot: str, make_work: Callable[[], Work]) -> None:
-        self.board, self.slot, self.attempt = board, slot, time.time_ns()
+        self.board, self.slot, self.attempt = board, slot, time.monotonic_ns()
         self._make_work = make_work
         self._work: Work | None = None
 
@@ -109,7 +109,7 @@ class _Member:
 
     def __init__(self, board: Any, slot: str, rank: int, make_work: Callable[[], Work]) -> None:
         self.board, self.slot, self.rank = board, slot, rank
-        self.attempt = time.time_ns()
+        self.attempt = time.monotonic_ns()
         self._make_work = make_work
         self._work: Work | None = None
 
