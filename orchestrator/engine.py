@@ -1,5 +1,6 @@
 """Works a plan off: starts Ray, board, slots and trials, tells what comes back, and leaves cleanly."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ GRACE_S = 4.0
 """Seconds that running cells have, after an interrupt, to reach their next epoch."""
 TUNE_GRACE_S = 10.0
 """Seconds that trials have to mirror the last results after the last cell."""
+STATE_OF_TUNE = "ray.tune.execution.experiment_state"
+"""Logs a traceback where Tune's state, which nobody reads, cannot be written to the store; slots say that in a line."""
 
 
 def _ignore(*_: object) -> None:
@@ -83,6 +86,7 @@ def run(
         gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()
         crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not own_ray)
+        logging.getLogger(STATE_OF_TUNE).setLevel(logging.CRITICAL)
         judge = scheduler or (racing_scheduler(board, contest) if contest else None)
         desk = growth.desk() if growth else None
 
