@@ -68,10 +68,17 @@ def _make(database: Path) -> None:
 
 def experiment(client: "MlflowClient", sweep: str, artifacts: Path | None) -> str:
     """The id of a sweep's experiment, made where there is none, brought back where it was deleted."""
+    from mlflow import MlflowException
+
     found = client.get_experiment_by_name(sweep)
     if found is None:
         location = None if artifacts is None else (artifacts / sweep).as_uri()
-        return str(client.create_experiment(sweep, artifact_location=location, tags=KIND))
+        try:
+            return str(client.create_experiment(sweep, artifact_location=location, tags=KIND))
+        except MlflowException:
+            found = client.get_experiment_by_name(sweep)
+            if found is None:  # else somebody was quicker
+                raise
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

@@ -2,7 +2,7 @@
 
 Runs are found again by their tags (`configuration`: a digest of name and settings; `cell`: its key; `record`: the
 digest of what was asked), so a replay adds what is missing and doubles nothing. What a crash left half-written is
-replaced.
+replaced; what another process is just writing (`writer`) is let be.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import mirrored
 from orchestrator.answers.rows import Row
+from orchestrator.tracking import writer
 from orchestrator.tracking.client import all_runs, experiment, now_ms, send, send_datasets
 from trainers.result import Result, Scores
 
@@ -58,7 +59,8 @@ class Mirror:
         known = mirrored.digest(name, settings)
         if known not in self.configurations:
             tags = mirrored.configuration_tags(self.sweep, name, settings)
-            run = self.client.create_run(self.experiment, tags=tags, run_name=mirrored.title(name))
+            signed = {**tags, writer.TAG: writer.signature()}
+            run = self.client.create_run(self.experiment, tags=signed, run_name=mirrored.title(name))
             send(self.client, run.info.run_id, params=settings, tags={"configuration": known})
             self.configurations[known] = Kept(run.info.run_id, {}, tags, "RUNNING")
         return self.configurations[known]
@@ -69,7 +71,8 @@ class Mirror:
         if (parent.number, key) in self.cells:
             return
         began = now_ms() - int(1000 * result.seconds.get("total", 0.0))
-        tags = {PARENT: parent.number, "sweep": self.sweep, **mirrored.cell_tags(result, name)}
+        place = {PARENT: parent.number, "sweep": self.sweep, writer.TAG: writer.signature()}
+        tags = {**place, **mirrored.cell_tags(result, name)}
         run = self.client.create_run(self.experiment, began, tags, mirrored.cell_title(result))
         number = run.info.run_id
         points = [(0, of, value) for of, value in mirrored.validation(result).items()]
@@ -165,11 +168,13 @@ class Mirror:
             kept = Kept(run.info.run_id, dict(run.data.metrics), dict(run.data.tags), run.info.status)
             levels.get(kept.tags.get("level", ""), []).append(kept)
         lost = [kept for kept in levels["configuration"] if not self._take_configuration(kept)]
+        others = {kept.number for kept in lost if _is_being_written(kept)}
         parents = {kept.number for kept in self.configurations.values()}
         lost += [kept for kept in levels["cell"] if not self._take_cell(kept, parents)]
         self.summaries = {kept.tags.get("record", ""): kept for kept in levels["sweep"]}
         for kept in lost:
-            self.client.delete_run(kept.number)
+            if not _is_being_written(kept) and kept.tags.get(PARENT) not in others:
+                self.client.delete_run(kept.number)
 
     def _take_configuration(self, kept: Kept) -> bool:
         """Whether a configuration's run is whole and the only one; its digest is written last."""
@@ -195,6 +200,11 @@ class Mirror:
     def _keep_confusions(self, number: str, group: str, scores: Scores) -> None:
         for part, score in scores.items():
             self.client.log_text(number, mirrored.confusion_text(score), f"confusion/{group}_{part}.txt")
+
+
+def _is_being_written(kept: Kept) -> bool:
+    """Whether another process may be at it."""
+    return kept.status == "RUNNING" and writer.may_be_writing(kept.tags.get(writer.TAG, ""))
 
 
 def _stale(kept: Kept, means: Mapping[str, float]) -> bool:
