@@ -160,6 +160,11 @@ def _paths(store: Path, sweep: str) -> list[Path]:
     return sorted(path for path in (store / "sweeps" / sweep).glob("*.json") if len(path.stem) == 12)
 
 
+def report_folder(store: Path, asked: Asked) -> Path:
+    """Where a sweep's report lies unless the user says otherwise."""
+    return store / "reports" / f"{asked.sweep}-{asked.digest}"
+
+
 def _values(asked: Asked) -> dict[str, Any]:
     own = {each.name: getattr(asked, each.name) for each in fields(asked)}
     return own | {name: [_plain(one) for one in own[name]] for name in ("configurations", "floors")}

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator import openings, records
-from orchestrator.asked import Asked, named
+from orchestrator.asked import Asked, named, report_folder
 from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from orchestrator.tracking.__main__ import send
-from orchestrator.tracking.sync import UnreachableError, report_folder
+from orchestrator.tracking.sync import UnreachableError
 from orchestrator.unbundling import HEAD, LOG, SCHEMA, take
 from trainers.errors import UserError
 

@@ -24,6 +24,12 @@ from trainers.result import Result
 SCHEMA = 1
 """Raised when the layout of a record changes; records of a newer schema are refused and left as they are."""
 
+LARGEST_DETAILS = 2_000_000_000
+"""Bytes of a cell's details, unpacked: a million test clips are some 300 MB."""
+
+GZIP = 31
+"""What zlib calls the format, with the largest window."""
+
 DETAILS = ("history", "predictions", "embeddings")
 
 Rename = Callable[[str, str], None]
@@ -166,12 +172,23 @@ def _details(path: Path, checksum: str) -> dict[str, Any]:
     if _sha256(raw) != checksum:
         raise DamagedError(f"the checksum of {details_path(path).name} does not fit")
     try:
-        loaded = json.loads(gzip.decompress(raw))
-    except (ValueError, EOFError, OSError, zlib.error, RecursionError) as error:
+        loaded = json.loads(_unpacked(raw))
+    except (ValueError, zlib.error, RecursionError) as error:
         raise DamagedError(f"{details_path(path).name} cannot be unpacked: {error}") from error
     if not isinstance(loaded, dict):
         raise DamagedError(f"{details_path(path).name} holds no details")
     return loaded
+
+
+def _unpacked(raw: bytes) -> bytes:
+    """ValueError for what is cut short, and for what would fill the memory: a bundle may come from anybody."""
+    gunzip = zlib.decompressobj(wbits=GZIP)
+    content = gunzip.decompress(raw, LARGEST_DETAILS)
+    if gunzip.unconsumed_tail:
+        raise ValueError(f"it holds more than {LARGEST_DETAILS / 1e9:g} GB")
+    if not gunzip.eof:
+        raise ValueError("it is cut short")
+    return content
 
 
 def _size(path: Path) -> int | None:

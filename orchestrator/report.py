@@ -19,7 +19,7 @@ from orchestrator.answers.page import main_table, notes, page, section_table
 from orchestrator.answers.rows import Row
 from orchestrator.answers.shown import answered
 from orchestrator.answers.table import reasons
-from orchestrator.asked import Asked, named
+from orchestrator.asked import Asked, named, report_folder
 from orchestrator.command_line import Parser
 from orchestrator.ledger import Ledger
 from orchestrator.pictures import confusions, curves, distances, embeddings, parallel, slices, swept, views
@@ -73,7 +73,7 @@ def _written(words: argparse.Namespace) -> Path:
     """All bad input is refused before any test score is opened."""
     store = words.store.expanduser()
     asked = named(store, words.name)[0]
-    folder = words.out.expanduser() if words.out else place(store, asked)
+    folder = words.out.expanduser() if words.out else report_folder(store, asked)
     if words.reference is not None:
         names = [one.name for one in asked.configurations]
         if words.reference not in names:
@@ -82,11 +82,6 @@ def _written(words: argparse.Namespace) -> Path:
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     ledger = Ledger(store)
     return write_report(ledger, asked, answered(ledger, asked), folder)
-
-
-def place(store: Path, asked: Asked) -> Path:
-    """Where a sweep's report lies unless the user says otherwise."""
-    return store / "reports" / f"{asked.sweep}-{asked.digest}"
 
 
 def write_report(ledger: Ledger, asked: Asked, comparison: Comparison, folder: Path) -> Path:

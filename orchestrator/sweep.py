@@ -19,7 +19,7 @@ from orchestrator.announcing import announce
 from orchestrator.answer import Answer, tell, tracker
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.table import render
-from orchestrator.asked import Asked, write
+from orchestrator.asked import Asked, report_folder, write
 from orchestrator.bill import Bill, after
 from orchestrator.budget import Budget
 from orchestrator.cluster import connected
@@ -213,10 +213,10 @@ def _run(
 
 def _report(out: Console, answer: Answer, record: Asked, comparison: Comparison, mirror: Tracker) -> None:
     """The answer as a page with pictures, beside the ledger and in MLflow. What fails here costs no result."""
-    from orchestrator.report import place, write_report  # what draws takes seconds to import
+    from orchestrator.report import write_report  # what draws takes seconds to import
 
     try:
-        page = write_report(answer.ledger, record, comparison, place(answer.ledger.store, record))
+        page = write_report(answer.ledger, record, comparison, report_folder(answer.ledger.store, record))
     except (UserError, OSError) as error:
         out.print(f"no report: {error}", markup=False)
         return

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator import records
 from orchestrator.ledger import Ledger
 from tests.synthetic_results import drawn, hits, result, spec
 from trainers.errors import UserError
@@ -141,6 +142,26 @@ def test_a_sound_record_without_the_scores_that_choose_is_set_aside(tmp_path: Pa
     file.write_text(f'{{"sha256": "{hashlib.sha256(body.encode()).hexdigest()}",\n{body}')
     with pytest.warns(UserWarning, match="this version cannot load it"):
         assert Ledger(tmp_path).glance(cell.spec.key()) is None
+
+
+@pytest.mark.parametrize("cut", [0, 9], ids=["more than memory holds", "cut short"])
+def test_details_that_do_not_unpack_are_set_aside_though_their_checksum_fits(
+    tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = made()
+    Ledger(tmp_path).write(cell)
+    monkeypatch.setattr(records, "LARGEST_DETAILS", 10**7)
+    packed = gzip.compress(b"[" + b" " * 10**8)
+    file, details = record_of(tmp_path, cell), next(tmp_path.rglob("*.details.json.gz"))
+    details.write_bytes(packed[: len(packed) - cut] if cut else packed)
+    record = json.loads(file.read_text())
+    record["details"] |= {"sha256": hashlib.sha256(details.read_bytes()).hexdigest(), "bytes": details.stat().st_size}
+    body = json.dumps({name: record[name] for name in ("schema", "key", "details", "result")})[1:] + "\n"
+    file.write_text(f'{{"sha256": "{hashlib.sha256(body.encode()).hexdigest()}",\n{body}')
+    if cut:
+        monkeypatch.setattr(records, "LARGEST_DETAILS", 10**9)
+    with pytest.warns(UserWarning, match="it is cut short" if cut else r"it holds more than 0\.01 GB"):
+        assert Ledger(tmp_path).read(cell.spec.key()) is None
 
 
 def test_absent_classes_stay_nan_and_numpy_scalars_become_numbers(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_every_chapter_is_made_and_the_page_is_whole(trained: tuple[Ledger, Aske
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
     assert page.wanted <= set(page.ids)
+    assert "tau=0.9, tau=0.95 (byol)" in told  # they augment alike, so their views are shown once
     names = {path.stem for path in (tmp_path / "pictures").glob("*.svg")}
     assert len(names) == len(page.pictures)
     kinds = {name.split("-")[0] for name in names}

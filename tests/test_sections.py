@@ -218,6 +218,14 @@ def test_f1_by_gender_is_scikit_learns_and_succeeds_where_both_marks_are_reached
     assert {row[0]: row[-1] for row in section.rows} == {"baseline": "no", "CL": "no", "better": "yes"}
 
 
+def test_what_gender_cannot_be_told_from_is_said_of_the_clips_that_were_tested(tmp_path: Path) -> None:
+    cells = [spoken("CL", seed, {"female": 1, "male": 1})[0] for seed in (0, 1)]
+    kept = [row for row in cells[0].predictions if (row["gender"], row["emotion"]) != ("female", "angry")]
+    men_alone = [replace(one, predictions=kept) for one in cells]
+    (section,) = gender.balance(findings(tmp_path, {"CL": men_alone}, ("urdu",), "CL"))
+    assert "urdu: angry is all of men (20 clips, 0 of women)" in section.notes
+
+
 def test_f1_is_over_the_classes_that_a_gender_has() -> None:
     counts = np.zeros((4, 4), np.int64)
     counts[1, 1], counts[1, 2], counts[3, 3] = 6, 2, 4

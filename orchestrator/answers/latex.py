@@ -2,9 +2,9 @@ r"""A comparison as LaTeX, to be read with \input; the tables need \usepackage{b
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 
 from orchestrator.answers.comparison import Comparison
-from orchestrator.answers.rows import Row
 from orchestrator.answers.section import Section
 from orchestrator.answers.table import lines, parts, places, reasons, title
 
@@ -48,34 +48,37 @@ SPECIAL = {
 }
 
 
+SIZES = ((r"\footnotesize", 4.3, 6), (r"\scriptsize", 4.0, 3), (r"\tiny", 3.4, 2))
+"""How a table may be set, the largest first: size, about how many points a letter takes, points beside each column."""
+
+TEXT_WIDTH = 345
+"""Points, of LaTeX's article on A4 or letter paper."""
+
+
 def as_latex(comparison: Comparison) -> str:
     """The main table, the notes as a list, and a table for each section."""
     headings = ["configuration", "valid UAR", "test", *places(comparison)]
-    groups = [[_entry(comparison, row) for row in part] for part in parts(comparison) if part]
+    groups = [[line for row in part for line in lines(comparison, row)] for part in parts(comparison) if part]
     told = [line for section in comparison.sections for line in _section(section)]
     notes = [*reasons(comparison), *comparison.notes]
     return "\n".join([*_table(title(comparison), headings, groups), *_items(notes), *told]) + "\n"
 
 
-def _entry(comparison: Comparison, row: Row) -> str:
-    return "\n".join(map(_line, lines(comparison, row)))
-
-
 def _section(section: Section) -> list[str]:
-    rows = [_line(row) for row in section.rows]
-    return ["", *_table(section.title, section.headings, [rows]), *_items(section.notes)]
+    return ["", *_table(section.title, section.headings, [section.rows]), *_items(section.notes)]
 
 
-def _table(caption: str, headings: Sequence[str], groups: Sequence[Sequence[str]]) -> list[str]:
-    body = ["\\midrule\n" + "\n".join(rows) for rows in groups if rows]
+def _table(caption: str, headings: Sequence[str], groups: Sequence[Sequence[Sequence[str]]]) -> list[str]:
+    body = ["\\midrule\n" + "\n".join(map(_line, rows)) for rows in groups if rows]
     columns = "l" + "r" * (len(headings) - 1)
+    size, beside = _size([[max(each.split(), key=len, default="") for each in headings], *chain(*groups)])
     return [
         r"\begin{table}",
-        r"\centering\footnotesize",
+        rf"\centering{size}\setlength{{\tabcolsep}}{{{beside}pt}}",
         rf"\caption{{{escaped(caption)}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _line(headings),
+        " & ".join(_stacked(heading, "r" if place else "l") for place, heading in enumerate(headings)) + r" \\",
         *body,
         r"\bottomrule",
         r"\end{tabular}",
@@ -83,10 +86,24 @@ def _table(caption: str, headings: Sequence[str], groups: Sequence[Sequence[str]
     ]
 
 
+def _stacked(heading: str, side: str) -> str:
+    """A heading word below word, as narrow as it can be."""
+    words = r"\\".join(map(escaped, heading.split()))
+    return rf"\shortstack[{side}]{{{words}}}"
+
+
+def _size(rows: Sequence[Sequence[str]]) -> tuple[str, int]:
+    """The largest size in which the rows fit between the margins, else the smallest, and what is beside each column."""
+    letters = sum(max(map(len, column)) for column in zip(*rows, strict=True))
+    fitting = [each for each in SIZES if letters * each[1] + 2 * each[2] * len(rows[0]) <= TEXT_WIDTH]
+    size, _, beside = (fitting or SIZES[-1:])[0]
+    return size, beside
+
+
 def _items(notes: Sequence[str]) -> list[str]:
     if not notes:
         return []
-    return [r"\begin{itemize}", *(rf"\item {_guarded(escaped(note))}" for note in notes), r"\end{itemize}"]
+    return [r"\begin{itemize}\sloppy", *(rf"\item {_guarded(escaped(note))}" for note in notes), r"\end{itemize}"]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ READ = (
 
 VIEWS = 2
 Mel = NDArray[np.float32]
+Views = list[tuple[str, Mel]]
+"""What each is called, and its (80, frames)."""
 
 
 def chapter(material: Material) -> Chapter:
@@ -40,15 +42,32 @@ def chapter(material: Material) -> Chapter:
     folders = folders_with(material.ledger.store, clip)
     if not folders:
         return Chapter(title, ("The prepared audio does not lie in this store any more, so this is left out.",))
-    groups: list[Group] = []
-    for name, spec in specs.items():
-        views = list(views_of(folders, clip, spec))
-        if len(views) > 1:
-            pictures = tuple(_pictures(material, name, clip, views))
-            groups.append(Group(f"{name} ({spec.method}), {clip}", pictures))
+    drawn = {name: list(views_of(folders, clip, spec)) for name, spec in specs.items()}
+    groups = []
+    for names in _alike({name: views for name, views in drawn.items() if len(views) > 1}):
+        pictures = tuple(_pictures(material, names[0], clip, drawn[names[0]]))
+        groups.append(Group(f"{', '.join(names)} ({specs[names[0]].method}), {clip}", pictures))
     if not groups:
         return Chapter(title, ("None of these configurations augments what it hears, so there is nothing to show.",))
     return Chapter(title, READ, tuple(groups))
+
+
+def _alike(drawn: dict[str, Views]) -> list[list[str]]:
+    """The configurations, those together that draw the same views."""
+    groups: list[list[str]] = []
+    for name, views in drawn.items():
+        same = next((each for each in groups if _equal(drawn[each[0]], views)), None)
+        if same is None:
+            groups.append([name])
+        else:
+            same.append(name)
+    return groups
+
+
+def _equal(views: Views, others: Views) -> bool:
+    if [what for what, _ in views] != [what for what, _ in others]:
+        return False
+    return all(np.array_equal(mel, other) for (_, mel), (_, other) in zip(views, others, strict=True))
 
 
 def _spec(material: Material, name: str) -> CellSpec | None:
@@ -142,7 +161,7 @@ def _plain(mel: "Tensor") -> Mel:
     return np.asarray(mel[0].cpu().numpy(), np.float32)
 
 
-def _pictures(material: Material, name: str, clip: str, views: list[tuple[str, Mel]]) -> Iterator[Picture]:
+def _pictures(material: Material, name: str, clip: str, views: Views) -> Iterator[Picture]:
     low, high = (float(pick(mel)) for pick, (_, mel) in ((np.min, views[0]), (np.max, views[0])))
     for place, (what, mel) in enumerate(views):
         draw: Callable[[Axes], None] = partial(_draw, mel=mel, low=low, high=high)

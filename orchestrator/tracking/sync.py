@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator import openings
 from orchestrator.answers.shown import answered
-from orchestrator.asked import Asked
+from orchestrator.asked import Asked, report_folder
 from orchestrator.ledger import Ledger
 from orchestrator.tracking.telling import described, settings_of, tell, tell_validated
 from orchestrator.tracking.tracker import Tracker
@@ -60,11 +60,6 @@ def sync(store: Path, asked: Asked, uri: str, *, tests: bool = False, said: Call
         len(keys) - len(done),
         _told(open_already, tests and bool(done)),
     )
-
-
-def report_folder(store: Path, asked: Asked) -> Path:
-    """Where the report of a record lies."""
-    return store / "reports" / f"{asked.sweep}-{asked.digest}"
 
 
 def _send(asked: Asked, ledger: Ledger, tracker: Tracker, done: set[str], said: Callable[[int, int], None]) -> int:
