@@ -30,6 +30,7 @@ class BoardState:
     events: list[Event] = field(default_factory=list)
     closed: bool = False
     trouble: str = ""
+    leaving: set[str] = field(default_factory=set)
     _attempts: dict[str, int] = field(default_factory=dict)
     _backlog: Backlog = field(default_factory=Backlog)
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -72,6 +73,9 @@ class BoardState:
         if not self._admit(slot, attempt):
             return "stale"
         if self.closed:
+            return "closed"
+        if slot in self.leaving and slot not in self.leases:
+            self._away.add(slot)
             return "closed"
         self._alone.settle(slot, place)
         if slot not in self.leases:
@@ -127,7 +131,12 @@ class BoardState:
     def should_stop(self, slot: str, attempt: int) -> bool:
         """Whether the cell that runs there is to stop at its next epoch."""
         lease = self.leases.get(slot)
-        return self.closed or lease is None or lease.attempt != attempt or not self._is_wanted(lease.key)
+        is_left = self.closed or slot in self.leaving
+        return is_left or lease is None or lease.attempt != attempt or not self._is_wanted(lease.key)
+
+    def leave(self, slots: Iterable[str]) -> None:
+        """The node of these slots will be taken away: their cells are to stop and wait for others, and they end."""
+        self.leaving.update(slots)
 
     def withdraw(self, configuration: int, why: str = "") -> None:
         """Hand out no more of a configuration's cells."""

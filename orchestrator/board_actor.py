@@ -105,6 +105,12 @@ class Board:
         await self._notify()
         return True
 
+    async def leave(self, slots: list[str]) -> None:
+        self.state.leave(slots)
+        for slot in slots:
+            self._idle.pop(slot, None)
+        await self._notify()
+
     async def withdraw(self, configuration: int, why: str = "") -> None:
         self.state.withdraw(configuration, why)
         await self._notify()

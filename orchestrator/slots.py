@@ -36,11 +36,13 @@ class HopelessError(RuntimeError):
 
 @dataclass
 class _Kept:
-    """A trainer and the thread that keeps it running; `over` once it is not to be started again."""
+    """A trainer and the thread that keeps it running; `over` once it is not to be started again, `leaving` once a node
+    of it was announced to go."""
 
     team: Team
     name: str
     over: bool = False
+    leaving: bool = False
 
 
 @dataclass
@@ -90,9 +92,12 @@ class Slots:
         self._tend_at = time.monotonic() + TEND_S
         nodes = list_nodes()
         self._bury({node["NodeID"] for node in nodes if node["Alive"]})
+        leaving = draining()
+        self._vacate(leaving)
         self._heed_demand()
         if self._wanted:
-            for team in new_teams(nodes, self.teams, self.need, self.limit):
+            staying = [node for node in nodes if node["NodeID"] not in leaving]
+            for team in new_teams(staying, self.teams, self.need, self.limit):
                 self._start(team)
         self._tell_limit()
         self._ask_for_room()
@@ -132,6 +137,17 @@ class Slots:
             with suppress(ray.exceptions.RayError, KeyError):  # a board built anew knows no controllers
                 ray.kill(self._controllers()[kept.name])
 
+    def _vacate(self, leaving: set[str]) -> None:
+        """Let slots end whose node will be taken away; said again each time, since a board built anew knows nothing."""
+        for kept in [kept for kept in self._kept if leaving.intersection(kept.team.nodes)]:
+            self.board.leave.remote(kept.team.slots)
+            if not kept.leaving:
+                kept.leaving = True
+                slots = ", ".join(kept.team.slots)
+                self.notice(
+                    f"a node of slots {slots} will be taken away; their cells write checkpoints and go to others"
+                )
+
     def _heed_demand(self) -> None:
         """Now and then: let trainers end that have nothing to do, and want none while no cell waits for one."""
         if self._answer is None:
@@ -168,7 +184,7 @@ class Slots:
         try:
             while not self.closing and not kept.over:
                 why = self._fit(kept, f"{kept.name.replace('/', '-')}-{time.time_ns()}")
-                if self.closing or kept.over or not why:
+                if self.closing or kept.over or kept.leaving or not why:
                     return
                 before, finished = finished, self._finished()
                 ends = 1 if finished > before else ends + 1
@@ -202,6 +218,12 @@ class Slots:
         except ray.exceptions.RayError:
             return 0
         return int(snapshot.done + snapshot.failed)
+
+
+def draining() -> set[str]:
+    """Nodes that Ray was told will be taken away: spot instances, pods that are deleted, nodes that idle."""
+    read: Any = ray._private.state.state.get_draining_nodes
+    return set(read())
 
 
 def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
