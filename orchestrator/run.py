@@ -92,16 +92,16 @@ def run_missing(
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()
             beside.shutdown(cancel_futures=True)
-    forget_losers(mirror.answer, outcome.dropped)
+    forget_losers(answer.ledger.store, mirror.answer.plan, outcome.dropped)
     return mirror.answer, replace(outcome, done=outcome.done - canaries.alive)
 
 
-def forget_losers(answer: Answer, dropped: Collection[int]) -> None:
+def forget_losers(store: Path, plan: Plan, dropped: Collection[int]) -> None:
     """Remove the checkpoints of configurations that are out of the race, and of stages that only these need."""
-    losing = [cell for cell in answer.plan.cells if cell.configuration in dropped]
-    needed = {cell.stage for cell in answer.plan.cells if cell.configuration not in dropped}
+    losing = [cell for cell in plan.cells if cell.configuration in dropped]
+    needed = {cell.stage for cell in plan.cells if cell.configuration not in dropped}
     for key in {cell.key for cell in losing} | {cell.stage for cell in losing if cell.stage} - needed:
-        shutil.rmtree(answer.ledger.store / "checkpoints" / key, ignore_errors=True)
+        shutil.rmtree(store / "checkpoints" / key, ignore_errors=True)
 
 
 @dataclass
