@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 import search_spaces
+from orchestrator.answer import Answer, tracker
+from orchestrator.ledger import Ledger
 from orchestrator.plan import Request, plan
-from orchestrator.run import forget_losers
+from orchestrator.run import Means, forget_losers, run_missing
+from tests.synthetic_results import hits, result
 from tests.unheard import ground
 
 
@@ -39,4 +44,22 @@ def test_a_stage_that_several_share_goes_only_with_the_last_of_them(tmp_path: Pa
     forget_losers(tmp_path, planned, users[:2])
     assert left(tmp_path) == {stage}
     forget_losers(tmp_path, planned, users)
+    assert left(tmp_path) == set()
+
+
+@pytest.mark.slow
+def test_a_run_leaves_no_checkpoint_of_those_that_were_beaten(tmp_path: Path) -> None:
+    """All that is still in the race is done; what an interrupted run left of the others goes."""
+    sweep = search_spaces.load("byol_tau")
+    stood = ground()
+    object.__setattr__(stood.prepared, "paths", ())  # no slot will open them
+    planned = plan("byol_tau", sweep, stood, Request(folds=(0,)))
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    answer = Answer(sweep, stood, planned, Ledger(tmp_path), uri, "command")
+    for cell in [*planned.of(0), *planned.of(1), *planned.floors]:
+        answer.ledger.write(result(cell.spec, hits(8, 8, 8, 8), {"urdu": hits(7, 7, 7, 7)}))
+    beaten = planned.of(2)[0].key
+    (tmp_path / "checkpoints" / beaten).mkdir(parents=True)
+    _, outcome = run_missing(answer, tracker(answer), Means(), beaten={2: "dropped after 1 of 5 blocks"})
+    assert dict(outcome.dropped) == {2: "dropped after 1 of 5 blocks"}
     assert left(tmp_path) == set()
