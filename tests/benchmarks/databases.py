@@ -113,11 +113,12 @@ def mlflow_server(backend: str, workers: int) -> Iterator[Served]:
     """MLflow's server on loopback, its metadata in `backend`."""
     folder, port = Path(tempfile.mkdtemp(prefix="mlflow-")), free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "files")]
+    command += ["--artifacts-destination", str(folder / "files")]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    secret = {"MLFLOW_BACKEND_STORE_URI": backend}  # what a command line says, everybody can read
     with (folder / "log").open("ab") as log:
         running = subprocess.Popen(
-            [*command, "--workers", str(workers)], env={**os.environ, **quiet}, stdout=log, stderr=log
+            [*command, "--workers", str(workers)], env={**os.environ, **quiet, **secret}, stdout=log, stderr=log
         )
     try:
         until = time.monotonic() + PATIENCE_S

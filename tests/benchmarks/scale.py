@@ -26,7 +26,8 @@ from rich.table import Table
 from orchestrator.answer import tracker
 from orchestrator.cells import known_of
 from orchestrator.ledger import Ledger
-from tests.benchmarks.simulated import SIGMA, Ran, Sample, Sampled, answer_of, busy_share, gaps_s, simulate
+from tests.benchmarks.processes import Sample
+from tests.benchmarks.simulated import SIGMA, Ran, Sampled, answer_of, busy_share, gaps_s, simulate
 
 SEEDS = 5
 CELLS_A_CONFIGURATION = 50
@@ -158,8 +159,11 @@ def main() -> None:
         print(json.dumps(measure(asked.one, asked.cell_s, asked.every, asked.race, home)))
         return
     load = os.getloadavg()[0]
-    measured = [measure_apart(slots, asked) for slots in asked.sizes]
     console = Console(width=140)
+    measured = []
+    for slots in asked.sizes:
+        measured.append(measure_apart(slots, asked))
+        console.print(shown(measured[-1:], f"{slots} slots"))
     title = f"cells of {asked.cell_s:g} s (log-normal, sigma {SIGMA}), race {'on' if asked.race else 'off'}"
     console.print(shown(measured, title))
     console.print(f"{os.cpu_count()} cores; load before {load:.1f}, after {os.getloadavg()[0]:.1f}")

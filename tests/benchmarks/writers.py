@@ -32,7 +32,7 @@ from orchestrator.answers.rows import Candidate, row
 from orchestrator.tracking import Tracker
 from tests.benchmarks.compare import FOLDS, LANGUAGES, cell
 from tests.benchmarks.databases import lacking, mlflow_server, postgres
-from tests.benchmarks.simulated import descendants
+from tests.benchmarks.processes import descendants
 from tests.synthetic_results import spec
 from trainers.result import Result
 
