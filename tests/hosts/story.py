@@ -66,17 +66,7 @@ class Story:
     def play(self) -> bool:
         """Whether all acts went right; machines and processes are gone afterwards."""
         try:
-            for act in (
-                self.alone,
-                self.boot,
-                self.up,
-                self.look,
-                self.submit,
-                self.cut,
-                self.back,
-                self.end,
-                self.down,
-            ):
+            for act in self.acts():
                 began = time.monotonic()
                 found, right = act()
                 self.note((act.__doc__ or "").split(".")[0], began, found, right)
@@ -128,9 +118,8 @@ class Story:
 
     def submit(self) -> tuple[str, bool]:
         """The sweep as a job, until its first result."""
-        line = shlex.join(
-            ["python", "-m", "orchestrator.sweep", *self.words, "--store", STORE, "--tracking-uri", TRACKING]
-        )
+        where = ("--store", STORE, "--tracking-uri", TRACKING)
+        line = shlex.join(["python", "-m", "orchestrator.sweep", *self.words, *where])
         done = self.call("ray", "exec", FILE, f"ray job submit --no-wait --submission-id sweep -- {line}")
         if done.returncode:
             return done.stdout[-500:] + done.stderr[-500:], False
@@ -190,9 +179,8 @@ class Story:
         return next((line.split()[1:] for line in told.splitlines() if line.startswith("NODES")), [])
 
     def works(self, machine: Machine) -> bool:
-        """Whether a slot there has begun to compute."""
-        told = self.switch.ask(machine, "ps -eo times=,args= | grep '[r]ay::.*TrainWorker'").stdout
-        return any(int(line.split()[0]) > 10 for line in told.splitlines())
+        """Whether a slot there has a cell: it hears the prepared audio."""
+        return "maps" in self.switch.ask(machine, "grep -l store/prepared/ /proc/[0-9]*/maps").stdout
 
     def rays(self, machine: Machine) -> list[str]:
         return self.switch.ask(machine, "pgrep -l 'raylet|gcs_server'").stdout.splitlines()
