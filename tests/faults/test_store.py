@@ -57,6 +57,8 @@ def started_anew(command: Command) -> str:
 
 def first_result(command: Command) -> None:
     def there() -> bool:
+        if command.code == 1 and "Ray did not start" in command.log.read_text():  # the machine was too busy for it
+            command.start()
         assert command.code is None, command.log.read_text()
         return bool(list(command.store.glob("cells/??/*.json")))
 
