@@ -137,20 +137,20 @@ class Story:
         """Its link is up again, until it works on cells again."""
         self.away.link("up")
         began = time.monotonic()
-        self.until(lambda: len(self.nodes()) == 3 or self.over())
+        self.until(lambda: len(self.nodes()) == 3 or bool(self.ended()))
         joined = time.monotonic() - began
-        self.until(lambda: self.works(self.away) or self.over())
-        return f"joined after {joined:.0f} s with {self.count()} results there", not self.over()
+        self.until(lambda: self.works(self.away) or bool(self.ended()))
+        return f"joined after {joined:.0f} s with {self.count()} results there", not self.ended()
 
     def end(self) -> tuple[str, bool]:
         """The job to its end; ledger and MLflow against the run on one machine."""
-        self.until(self.over)
+        self.until(lambda: bool(self.ended()))
         expected, found = numbers(self.folder / "alone"), numbers(self.shared / "store")
         differ = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
         planned = {key for key, told in expected.items() if '"method": "byol"' in told}
         amiss = mirrored(f"sqlite:///{self.shared}/mlflow.db", self.words[0], planned)
         told = f"{len(expected)} results alone, {len(found)} here, {len(differ)} differ; MLflow: {len(amiss)} amiss"
-        return told, bool(expected) and not differ and not amiss and "SUCCEEDED" in self.status()
+        return told, bool(expected) and not differ and not amiss and self.ended() == "succeeded"
 
     def down(self) -> tuple[str, bool]:
         """ray down, until no machine has a Ray."""
@@ -192,8 +192,8 @@ class Story:
     def log(self) -> str:
         return self.switch.ask(self.head, "cat /tmp/ray/session_latest/logs/job-driver-sweep.log").stdout
 
-    def status(self) -> str:
-        return self.switch.ask(self.head, "ray job status sweep").stdout
-
-    def over(self) -> bool:
-        return any(word in self.status() for word in ("SUCCEEDED", "FAILED", "STOPPED"))
+    def ended(self) -> str:
+        """`succeeded`, `failed` or `stopped`; "" while the job runs."""
+        asked = self.switch.ask(self.head, "ray job status sweep")
+        told = asked.stdout + asked.stderr
+        return next((how for how in ("succeeded", "failed", "stopped") if f"Job 'sweep' {how}" in told), "")
