@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from orchestrator.ground import Ground
-from trainers import cell
+from tests import test_stage_cells
+from trainers import alone, cell
 from trainers.cell import Stopped, Workspace
 from trainers.corpora.prepared import Prepared
 from trainers.embeddings import unpack
 from trainers.errors import UserError
-from trainers.methods.configs import BaselineConfig, ByolConfig, FloorConfig, MethodConfig
+from trainers.methods.configs import BaselineConfig, ByolConfig, ClConfig, FloorConfig, MethodConfig
 from trainers.result import Result
 from trainers.spec import CellSpec, Training, code_version
 from trainers.split import Split
@@ -343,7 +344,7 @@ def test_the_command_tells_what_is_wrong_with_a_spec_in_one_line(
 ) -> None:
     file = hand_written(spec(demo_ground), tmp_path / "spec.json", **changes)
     where = ["--data", str(demo_store / "demo" / "data"), "--encoder", str(demo_ground.encoder_folder)]
-    assert cell.main([file, *where, "--store", str(demo_store)]) == 2
+    assert alone.main([file, *where, "--store", str(demo_store)]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"error: {line}")
@@ -355,10 +356,26 @@ def test_json_that_is_no_spec_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     (tmp_path / "spec.json").write_text(text)
-    assert cell.main([str(tmp_path / "spec.json"), "--data", str(tmp_path), "--encoder", str(tmp_path)]) == 2
+    assert alone.main([str(tmp_path / "spec.json"), "--data", str(tmp_path), "--encoder", str(tmp_path)]) == 2
     assert f"holds {json.loads(text)!r}; it must hold an object of CellSpec's fields" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_profile_tells_the_parts_of_the_stage_and_of_the_training_and_keeps_nothing(
+    demo_ground: Ground, demo_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = hand_written(test_stage_cells.spec(demo_ground, ClConfig(clips_per_speaker=2)), tmp_path / "spec.json")
+    where = ["--data", str(demo_store / "demo" / "data"), "--encoder", str(demo_ground.encoder_folder)]
+    before = {path for path in demo_store.rglob("*") if path.is_file()}
+    assert alone.main([file, *where, "--store", str(demo_store), "--profile", "2"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("encoder, forward") == 2
+    assert "the stage it begins with:\n2 steps" in said
+    assert {path for path in demo_store.rglob("*") if path.is_file()} == before
+    assert alone.main([file, *where, "--store", str(demo_store), "--profile", "0"]) == 2
+    assert "profile is 0; it must be at least 1 step" in capsys.readouterr().err
+
+
 def test_a_spec_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cell.main([str(tmp_path / "none.json"), "--data", str(tmp_path), "--encoder", str(tmp_path)]) == 2
+    assert alone.main([str(tmp_path / "none.json"), "--data", str(tmp_path), "--encoder", str(tmp_path)]) == 2
     assert "No such file or directory" in capsys.readouterr().err

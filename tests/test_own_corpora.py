@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import sweep
 from orchestrator.ground import Ground
-from trainers import cell
+from trainers import alone
 from trainers.corpora import demo
 from trainers.errors import UserError
 from trainers.protocols import Protocol, own_protocol, protocol_named
@@ -77,7 +77,7 @@ def test_a_cell_of_own_corpora_is_trained_by_its_spec_alone(
         )
     )
     where = ["--data", str(root), "--encoder", str(demo_store / "demo" / "encoder"), "--store", str(tmp_path)]
-    assert cell.main([str(file), *where]) == 0
+    assert alone.main([str(file), *where]) == 0
     assert set(json.loads(capsys.readouterr().out)["test"]) == {"sindhi", "english"}
 
 

@@ -1,18 +1,15 @@
 """spec → result: the one function that the orchestrator calls, and a command that trains one cell alone."""
 
-import argparse
-import json
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,15 +17,13 @@ from torch import nn
 from trainers import adaptation, encoders, floors, stages
 from trainers.audio.front_end import FrontEnd
 from trainers.building import Trained, build, build_stage
-from trainers.corpora import CORPORA
-from trainers.corpora.prepared import Prepared, prepare
+from trainers.corpora.prepared import Prepared
 from trainers.embeddings import packed
-from trainers.encoder_files import DEFAULT_ENCODER
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.configs import FLOORS, AdaptationConfig, ByolConfig, hears_target
-from trainers.protocols import Protocol, protocol_named
+from trainers.protocols import protocol_named
 from trainers.ranks import from_first, leads, world
 from trainers.result import Result
 from trainers.spec import CellSpec, code_version
@@ -97,7 +92,7 @@ class Workspace:
 
     def split(self, spec: CellSpec) -> Split:
         """What a cell hears; UserError where that is not what the spec was made for."""
-        _require_place(spec)
+        require_place(spec)
         split = self.splits(spec).of(spec.target, spec.fold, spec.config)
         _require_match(spec, split, self)
         return split
@@ -211,7 +206,7 @@ def run_stage(
     return result
 
 
-def _require_place(spec: CellSpec) -> None:
+def require_place(spec: CellSpec) -> None:
     if protocol_named(spec.protocol).task == "within":
         return  # every cell is of one language; the splits refuse none
     hears = hears_target(spec.config)
@@ -333,61 +328,7 @@ def versions(device: torch.device) -> dict[str, str]:
     return {**about, "processor": processor, **units}
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """`python -m trainers.cell SPEC.json --data ROOT [--encoder DIR]`: train one cell, without Ray, print its result.
-
-    A spec without fingerprints takes those of the speech and the encoder that it is given.
-    """
-    parser = argparse.ArgumentParser(prog="python -m trainers.cell", description="Train one cell alone.")
-    parser.add_argument("spec", type=Path, help="the cell as JSON: CellSpec's fields")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help=f"folder or name (default: {DEFAULT_ENCODER})")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of prepared audio and checkpoints")
-    asked = parser.parse_args(words)
-    try:
-        result = _alone(asked.spec, asked.data, asked.encoder, asked.store)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result.as_dict()))
-    return 0
-
-
-def _alone(file: Path, data: Path, encoder: str, store: Path) -> Result:
-    values = _read(file)
-    folder = encoders.locate(encoder)
-    blank = {"encoder_fingerprint": encoders.fingerprint(folder), "data_fingerprint": ""}
-    spec = CellSpec.from_dict({**blank, **values})
-    _require_place(spec)
-    corpora = _corpora(protocol_named(spec.protocol), data)
-    workspace = Workspace(prepare(data, corpora, store, report=_tell), folder, store)
-    split = workspace.splits(spec).of(spec.target, spec.fold, spec.config)
-    if not spec.data_fingerprint:
-        spec = replace(spec, data_fingerprint=split.fingerprint(workspace.prepared))
-    result = run(spec, workspace, progress=lambda step, steps, phase: _tell(f"{phase} {step}/{steps}"))
-    forget_checkpoint(spec, workspace)
-    return result
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{file} holds {values!r}; it must hold an object of CellSpec's fields")
-    return values
-
-
-def _corpora(protocol: Protocol, data: Path) -> list[str]:
-    """The protocol's corpora without the target languages that are not there; UserError from `prepare` for others."""
-    absent = {name for name in protocol.low if name in CORPORA and not (data / CORPORA[name].folder).is_dir()}
-    return [name for name in protocol.corpora if name not in absent]
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 if __name__ == "__main__":
+    from trainers.alone import main
+
     sys.exit(main())
