@@ -19,7 +19,7 @@ from tests.noted_work import until
 ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 PATIENCE_S = 900.0
-LEAVING_S = 60
+LEAVING_S = 300
 """Of `RAY_JOB_STOP_WAIT_TIME_S`, whose default of 3 s is too short for any sweep to write its checkpoints."""
 WORDS = (
     *("baseline", "--languages", "demo-arda", "--folds", "0", "1", "--steps", "40", "--slots", "1"),
