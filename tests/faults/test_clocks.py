@@ -46,6 +46,31 @@ print(f"by a clock of {time.time():.0f}", flush=True)
 """
 
 
+ATTEMPTS = """
+import os
+from pathlib import Path
+from orchestrator.board import BoardState
+from orchestrator.worker import _Worker
+
+board = BoardState()
+board.put([], {})
+told = []
+for shift in ("0", "-86400"):
+    Path(os.environ["CLOCK"]).write_text(shift)
+    told.append(board.take("a/0", _Worker(None, "a/0", dict).attempt))
+print(told)
+"""
+
+
+def test_a_slot_that_starts_anew_after_the_clock_was_set_back_is_not_taken_for_its_predecessor(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SETS_THE_CLOCK)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "CLOCK": str(tmp_path / "clock")}
+    done = subprocess.run(
+        [sys.executable, "-c", ATTEMPTS], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.stdout == "['wait', 'wait']\n", done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("days", [-1, 1], ids=["back", "on"])
 def test_after_the_clock_was_set_a_killed_slot_comes_back_and_every_cell_is_done_once(
