@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 NEW = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc")
@@ -30,6 +31,8 @@ def impossible() -> str:
     """Why there can be no such machines here; "" where there can."""
     if lacking := [tool for tool in TOOLS if not shutil.which(tool, path=PATH)]:
         return f"not installed: {', '.join(lacking)} (apt-get install openssh-server iproute2 rsync curl)"
+    if not find_spec("aiohttp_cors"):
+        return "Ray's dashboard is not installed, which takes jobs: pip install -c constraints.txt -e '.[cluster]'"
     probe = "ip link add lan type bridge && ip link add one type veth peer name other"
     tried = subprocess.run([*APART, "sh", "-c", probe], capture_output=True, text=True, env={"PATH": PATH})
     return f"no namespaces: {tried.stderr.strip().splitlines()[-1]}" if tried.returncode else ""

@@ -30,7 +30,7 @@ def adapted(config: dict[str, Any], also: str = "") -> dict[str, Any]:
     `also`: folders of packages that this session's environment has beside its own.
     """
     path = ":".join(["$HOME/foldwise", *([also] if also else [])])
-    mark = f"export PYTHONPATH={path} RAY_raylet_start_wait_time_s=120"
+    mark = f"export PYTHONPATH={path} RAY_raylet_start_wait_time_s=300"
     setup = [line for line in config["setup_commands"] if "curl" not in line and "pip install" not in line]
     if len(setup) != len(config["setup_commands"]) - 2:
         raise ValueError("cluster.local.yaml installs by other commands than curl and pip install")
