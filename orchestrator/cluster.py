@@ -49,8 +49,10 @@ def connected(slots: int | None) -> Iterator[bool]:
     if ray.is_initialized():
         yield False
         return
-    threading.Thread(target=importlib.import_module, args=("ray.train.torch",), daemon=True).start()
+    beside = threading.Thread(target=importlib.import_module, args=("ray.train.torch",), daemon=True)
+    beside.start()
     _start(slots)
+    beside.join()  # two threads that import the same modules may find them half made
     try:
         yield True
     finally:

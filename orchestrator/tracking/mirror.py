@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 AGGREGATES = ("valid", "test/")
+PLACING = (PARENT, "cell", "tests", writer.TAG)
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Mirror:
         self.cells: dict[tuple[str, str], str] = {}
         self.opened: set[str] = set()
         self.summaries: dict[str, Kept] = {}
-        self._remember(list(all_runs(client, self.experiment)))
+        self._remember(all_runs(client, self.experiment))
 
     def describe(self, description: str) -> None:
         """What stands at the experiment, and at the sweep's own run."""
@@ -165,8 +166,8 @@ class Mirror:
         """Find each run's place. One that was left half-written, double or without its configuration is deleted."""
         levels: dict[str, list[Kept]] = {"configuration": [], "cell": [], "sweep": []}
         for run in runs:
-            kept = Kept(run.info.run_id, dict(run.data.metrics), dict(run.data.tags), run.info.status)
-            levels.get(kept.tags.get("level", ""), []).append(kept)
+            level = run.data.tags.get("level", "")
+            levels.get(level, []).append(_kept(run, whole=level != "cell"))
         lost = [kept for kept in levels["configuration"] if not self._take_configuration(kept)]
         others = {kept.number for kept in lost if _is_being_written(kept)}
         parents = {kept.number for kept in self.configurations.values()}
@@ -200,6 +201,14 @@ class Mirror:
     def _keep_confusions(self, number: str, group: str, scores: Scores) -> None:
         for part, score in scores.items():
             self.client.log_text(number, mirrored.confusion_text(score), f"confusion/{group}_{part}.txt")
+
+
+def _kept(run: "Run", whole: bool) -> Kept:
+    """A run that was found; of a cell, of which there are many thousands, only what places it."""
+    if whole:
+        return Kept(run.info.run_id, dict(run.data.metrics), dict(run.data.tags), run.info.status)
+    tags = {name: value for name, value in run.data.tags.items() if name in PLACING}
+    return Kept(run.info.run_id, {}, tags, run.info.status)
 
 
 def _is_being_written(kept: Kept) -> bool:

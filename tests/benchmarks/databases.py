@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,7 +79,7 @@ def postgres() -> Iterator[Postgres]:
             _create(Postgres(running.pid, port, password))
             yield Postgres(running.pid, port, password)
         finally:
-            running.terminate()
+            running.send_signal(signal.SIGINT)  # fast: it does not wait for connections to end
             running.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -113,12 +114,17 @@ def mlflow_server(backend: str, workers: int) -> Iterator[Served]:
     """MLflow's server on loopback, its metadata in `backend`."""
     folder, port = Path(tempfile.mkdtemp(prefix="mlflow-")), free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--artifacts-destination", str(folder / "files")]
+    command += ["--artifacts-destination", str(folder / "files"), "--workers", str(workers)]
+    command += ["--uvicorn-opts", "--timeout-worker-healthcheck 120"]  # its own 5 s end workers on a busy machine
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     secret = {"MLFLOW_BACKEND_STORE_URI": backend}  # what a command line says, everybody can read
     with (folder / "log").open("ab") as log:
         running = subprocess.Popen(
-            [*command, "--workers", str(workers)], env={**os.environ, **quiet, **secret}, stdout=log, stderr=log
+            command,
+            env={**os.environ, **quiet, **secret},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + PATIENCE_S
@@ -128,7 +134,8 @@ def mlflow_server(backend: str, workers: int) -> Iterator[Served]:
             time.sleep(0.3)
         yield Served(running.pid, f"http://127.0.0.1:{port}", folder / "files")
     finally:
-        running.terminate()
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
         running.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
