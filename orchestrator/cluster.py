@@ -51,25 +51,28 @@ def connected(slots: int | None) -> Iterator[bool]:
         return
     beside = threading.Thread(target=importlib.import_module, args=("ray.train.torch",), daemon=True)
     beside.start()
-    _start(slots)
+    own = _start(slots)
     beside.join()  # two threads that import the same modules may find them half made
     try:
-        yield True
+        yield own
     finally:
         _shut_down()
 
 
-def _start(slots: int | None) -> None:
+def _start(slots: int | None) -> bool:
+    """Whether it is our own: the cluster that $RAY_ADDRESS or `ray start` names is not."""
     for name, value in {**QUIET, **ALONE}.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     cpus = max(slots or 1, os.cpu_count() or 1)
     try:
         ray.init(num_cpus=cpus, dashboard_host="127.0.0.1", **quiet)
+        return True
     except ValueError:  # there is a cluster already, which has its own number of CPUs
         for name in ALONE:
             os.environ.pop(name)
         ray.init(**quiet)
+        return False
 
 
 _left_over: set[str] = set()

@@ -13,8 +13,9 @@ import ray
 
 from orchestrator.board import BoardState, Cell, Event, Snapshot, Summary
 from orchestrator.board_actor import start_board
-from orchestrator.cluster import Signals, describe, resources
+from orchestrator.cluster import Signals, describe, list_nodes, resources
 from orchestrator.contest import Judge, racing_scheduler
+from orchestrator.fleet import bootstrap, fleet_of
 from orchestrator.lifeline import Lifeline, alive
 from orchestrator.objective import Objective, mean_language
 from orchestrator.outcome import Outcome, Tally, Watch
@@ -59,6 +60,7 @@ def run(
     contest: Judge | None = None,
     growth: Growth | None = None,
     scheduler: Any = None,
+    joined: Callable[[], None] = lambda: None,
     patience_s: float = 60.0,
 ) -> Outcome:
     """Work off `cells`, the most urgent first, and mirror each configuration to a Tune trial.
@@ -68,8 +70,9 @@ def run(
     `gpus_per_cell`: None is 1 where there are GPUs, else 0. `known`: results that the ledger has, read at the start
     and whenever the board had to be built anew; `objective` sums a block's summaries up. `contest`: how configurations
     race; None is not at all. `growth`: a search that adds configurations while the run goes on. `scheduler`: one of
-    Tune's instead of the race's. `enough`: asked often; a reason ends the run as an interrupt does. In snapshots `done`
-    counts what this run did; `patience_s` in which nothing moves are followed by a notice of what is missing.
+    Tune's instead of the race's. `enough`: asked often; a reason ends the run as an interrupt does. `joined`: called
+    once a Ray that is not our own is connected; it may refuse that. In snapshots `done` counts what this run did;
+    `patience_s` in which nothing moves are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
     where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does not come
@@ -83,6 +86,8 @@ def run(
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
     with Signals() as signals, scratch_in(scratch) as folder, alive(slots) as own_ray:
         signals.listen()
+        if not own_ray:
+            joined()
         gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()
         crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not own_ray)
@@ -108,8 +113,9 @@ def run(
 
 
 def _gpus(asked: float | None, own_ray: bool) -> float:
-    """GPUs of each cell; UserError where this machine is all there is and lacks them (to a cluster they may come)."""
-    there_are = resources().get("GPU", 0)
+    """GPUs of each cell, by default one where there are any or may come; UserError where this machine is all there is
+    and lacks them."""
+    there_are = resources().get("GPU", 0) if own_ray else fleet_of(list_nodes(), bootstrap()).most_gpus
     if own_ray and asked and asked > there_are:
         raise UserError(f"gpus_per_cell is {asked:g}; this machine has {there_are:g} GPUs, and no cluster was started")
     return float(there_are >= 1) if asked is None else asked

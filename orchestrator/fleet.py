@@ -46,7 +46,7 @@ def here() -> Fleet:
         count = torch.cuda.device_count()
         return Fleet({torch.cuda.get_device_name(0): count} if count else {}, os.cpu_count() or 1)
     with connected(None):
-        return fleet_of(list_nodes(), _bootstrap())
+        return fleet_of(list_nodes(), bootstrap())
 
 
 def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None) -> Fleet:
@@ -84,7 +84,8 @@ def _most_gpus(config: Mapping[str, Any]) -> int:
     return total
 
 
-def _bootstrap() -> dict[str, Any]:
+def bootstrap() -> dict[str, Any]:
+    """The file of `ray up`, on the head; empty elsewhere."""
     try:
         found = yaml.safe_load(BOOTSTRAP.expanduser().read_text())
     except (OSError, yaml.YAMLError):
