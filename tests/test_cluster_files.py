@@ -53,9 +53,15 @@ def test_own_machines_start_ray_as_amazon_s_do_but_with_the_autoscaler_that_star
     amazon: dict[str, Any], own: dict[str, Any]
 ) -> None:
     found = starts(own)
-    first = "export RAY_enable_autoscaler_v2=0; "
-    assert found["head"].startswith(first)
-    assert {**found, "head": found["head"].removeprefix(first)} == starts(amazon)
+    first = "RAY_enable_autoscaler_v2=0 "
+    assert found["head"].count(first) == 1
+    assert {**found, "head": found["head"].replace(first, "")} == starts(amazon)
+
+
+def test_a_stopped_job_has_the_same_time_to_leave_everywhere(amazon: dict[str, Any], job: dict[str, Any]) -> None:
+    assert "export RAY_JOB_STOP_WAIT_TIME_S=120;" in starts(amazon)["head"]
+    (head,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": "120"} in head["env"]
 
 
 def test_own_machines_install_what_amazon_s_do(amazon: dict[str, Any], own: dict[str, Any]) -> None:
