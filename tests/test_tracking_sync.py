@@ -15,7 +15,7 @@ from orchestrator import openings
 from orchestrator.answers.shown import answered
 from orchestrator.asked import Asked, write
 from orchestrator.ledger import Ledger
-from orchestrator.tracking import Tracker, default_uri
+from orchestrator.tracking import Tracker, default_uri, writer
 from orchestrator.tracking.__main__ import main
 from orchestrator.tracking.telling import settings_of, tell
 from tests.mlflow_server import Server
@@ -51,7 +51,7 @@ def ends(store: Path, of: Asked = ONE) -> None:
 
 
 def told(store: Path) -> list[dict[str, Any]]:
-    """All that MLflow holds but ids and times, the points of curves and files among it."""
+    """All that MLflow holds but ids, times and processes, the points of curves and files among it."""
     client = MlflowClient(default_uri(store))
     (experiment,) = [each for each in client.search_experiments() if each.name == "byol_tau"]
     found = client.search_runs([experiment.experiment_id], max_results=1000)
@@ -63,7 +63,8 @@ def told(store: Path) -> list[dict[str, Any]]:
 
 def _told(client: MlflowClient, run: Run, names: dict[str, str]) -> dict[str, Any]:
     number = run.info.run_id
-    tags = {name: value for name, value in run.data.tags.items() if name != "mlflow.parentRunId"}
+    own = ("mlflow.parentRunId", writer.TAG)
+    tags = {name: value for name, value in run.data.tags.items() if name not in own}
     folders = ["", "confusion", "report", "report/pictures"]
     files = [file.path for folder in folders for file in client.list_artifacts(number, folder) if not file.is_dir]
     points = {

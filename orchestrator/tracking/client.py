@@ -84,6 +84,16 @@ def experiment(client: "MlflowClient", sweep: str, artifacts: Path | None) -> st
     return str(found.experiment_id)
 
 
+def describe(client: "MlflowClient", number: str, tag: str, description: str) -> None:
+    """What stands at an experiment. Two who write a tag there for the first time at once: one of them is refused."""
+    from mlflow import MlflowException
+
+    try:
+        client.set_experiment_tag(number, tag, description)
+    except MlflowException:
+        client.set_experiment_tag(number, tag, description)
+
+
 def all_runs(client: "MlflowClient", of: str) -> Iterator["Run"]:
     """Every run of an experiment that is not deleted, the oldest first."""
     token = None

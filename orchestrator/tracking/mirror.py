@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator import mirrored
 from orchestrator.answers.rows import Row
 from orchestrator.tracking import writer
-from orchestrator.tracking.client import all_runs, experiment, now_ms, send, send_datasets
+from orchestrator.tracking.client import all_runs, describe, experiment, now_ms, send, send_datasets
 from trainers.result import Result, Scores
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Mirror:
     def describe(self, description: str) -> None:
         """What stands at the experiment, and at the sweep's own run."""
         if description != self.description:
-            self.client.set_experiment_tag(self.experiment, NOTE, description)
+            describe(self.client, self.experiment, NOTE, description)
             self.description = description
 
     def configuration(self, name: str, settings: Mapping[str, str]) -> Kept:

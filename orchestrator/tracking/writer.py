@@ -4,7 +4,8 @@ import os
 import socket
 import time
 
-TAG = "writer"
+TAG = "mlflow.writer"
+"""MLflow's pages show no tag that begins so."""
 
 AT_MOST_S = 600.0
 """Writing one run takes seconds; what is half-written for longer than this has no writer any more."""
