@@ -15,12 +15,16 @@ from orchestrator.blocks import Blocks
 from orchestrator.messages import Cause, Cell, Event, Lease, Progress, Snapshot, Standings, Summary
 from orchestrator.verdict import RETRIES, Testimony, may_try_again, verdict
 
+LAST = 4
+"""So many cells a slot at the end of a sweep are handed out the longest first: slots then end together."""
+
 __all__ = ["RETRIES", "BoardState", "Cause", "Cell", "Event", "Lease", "Progress", "Snapshot", "Standings", "Summary"]
 
 
 @dataclass
 class BoardState:
-    """All rules of the board. Priority is the order in which cells were put. Knows neither Ray nor a clock."""
+    """All rules of the board. Priority is the order in which cells were put, at the end their cost. Knows neither Ray
+    nor a clock."""
 
     cells: dict[str, Cell] = field(default_factory=dict)
     results: dict[str, Summary] = field(default_factory=dict)
@@ -79,7 +83,7 @@ class BoardState:
             return "closed"
         self._alone.settle(slot, place)
         if slot not in self.leases:
-            key = self._alone.choose(slot, self._backlog.ready(), self._backlog.is_ready, self.leases)
+            key = self._alone.choose(slot, self._ready(), self._backlog.is_ready, self.leases)
             if key is None or not self._claim(slot, attempt, key):
                 return "wait"
         return self.cells[self.leases[slot].key]
@@ -174,6 +178,13 @@ class BoardState:
         slots = {slot: self.leases.get(slot) for slot in sorted(self._attempts.keys() - self._away)}
         dropped = {one: why for one, why in self.withdrawn.items() if why}
         return Snapshot(done, running, waiting, failed, gone, slots, self.trouble, dropped)
+
+    def _ready(self) -> Iterable[str]:
+        """What can be begun: in the order of blocks, and the last cells the longest first."""
+        ready = self._backlog.ready()
+        if len(self._backlog) > LAST * len(self._attempts.keys() - self._away):
+            return ready
+        return sorted(ready, key=lambda key: -self.cells[key].cost)
 
     def _admit(self, slot: str, attempt: int) -> bool:
         """Whether this attempt is the slot's newest; a newer one voids what the older one held."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from orchestrator.answer import Answer
 from orchestrator.board import Cell
+from orchestrator.timings import heard_s
 from orchestrator.work import NO_SCORE
 from trainers import stages
 
@@ -15,17 +17,19 @@ CANARY = "canary"
 def cells_of(answer: Answer) -> list[Cell]:
     """The plan for the board; a block is one seed's fold, over all languages and configurations.
 
-    A stage stands before the first cell that needs it, unless it is done or all of its cells are.
+    A stage stands before the first cell that needs it, unless it is done or all of its cells are. Cells have a cost
+    only where nothing races: a race is judged by whole blocks, in their order.
     """
     stages = {cell.key: key for key, cell in answer.missing_stages.items()}
     found: list[Cell] = []
     for cell in answer.plan.cells:
         spec = cell.spec
         if cell.key in stages:
-            found.append(Cell(stages[cell.key], None, -1, None, {"stage_of": spec.as_dict()}, role="stage"))
+            found.append(Cell(stages[cell.key], None, -1, None, {"stage_of": spec.as_dict()}, role="stage", cost=inf))
         needs = (cell.stage,) if cell.stage else ()
         block = answer.plan.blocks[spec.seed, spec.fold]
-        found.append(Cell(cell.key, cell.configuration, block, spec.target, spec.as_dict(), needs))
+        cost = heard_s(spec) if answer.contest is None else 0.0
+        found.append(Cell(cell.key, cell.configuration, block, spec.target, spec.as_dict(), needs, cost=cost))
     floors = [Cell(cell.key, None, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
     return found + floors
 
@@ -43,7 +47,7 @@ def with_canaries(cells: Sequence[Cell], known: Mapping[str, Any]) -> list[Cell]
         kind = kinds.get(cell.key, "")
         if kind and kind not in alive:
             payload = {"canary_of": cell.payload.get("stage_of", cell.payload)}
-            canary = canaries.setdefault(kind, Cell(kind, None, -1, None, payload, role=CANARY))
+            canary = canaries.setdefault(kind, Cell(kind, None, -1, None, payload, role=CANARY, cost=inf))
             cell = replace(cell, needs=(*cell.needs, canary.key))
         behind.append(cell)
     return [*canaries.values(), *behind]

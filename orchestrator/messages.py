@@ -29,7 +29,8 @@ class Cell:
 
     `configuration` is the trial that mirrors it; None for work that belongs to no point of the search space.
     `needs`: keys of cells that must be done before; those that are not on the board are done already. `role`: what a
-    cell is called that others need ("stage", "canary").
+    cell is called that others need ("stage", "canary"). `cost`: how long it takes compared with others, in any unit; 0
+    keeps its place in the order in which cells were put, infinity is what others wait for.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Cell:
     payload: dict[str, Any]
     needs: tuple[str, ...] = ()
     role: str = ""
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)

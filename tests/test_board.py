@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+from heapq import heappop, heappush
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -330,3 +332,34 @@ def test_after_a_crash_no_cell_is_handed_out_before_its_holder_could_claim_it() 
     assert not stops
     assert isinstance(taken, Cell)
     assert taken.key == "key1"
+
+
+def ending(lengths: list[float], costs: list[float], slots: int) -> tuple[float, list[int]]:
+    """When the last slot ends, and in which order cells were handed out; each slot takes one when it is free."""
+    state = board(*(replace(cell(number), cost=cost) for number, cost in enumerate(costs)))
+    free = [(0.0, f"a/{slot}") for slot in range(slots)]
+    order: list[int] = []
+    now = 0.0
+    while free:
+        now, slot = heappop(free)
+        if slot in state.leases:
+            state.done(slot, 1, state.leases[slot].key, {})
+        answer = state.take(slot, 1)
+        if isinstance(answer, Cell):
+            order.append(answer.payload["number"])
+            heappush(free, (now + lengths[order[-1]], slot))
+    return now, order
+
+
+def test_the_last_four_cells_a_slot_are_handed_out_the_longest_first_and_none_before() -> None:
+    _, order = ending([1.0] * 10, [3, 1, 2, 9, 5, 7, 6, 8, 4, 10], slots=1)
+    assert order == [0, 1, 2, 3, 4, 5, 9, 7, 6, 8]
+    _, plain = ending([1.0] * 10, [0.0] * 10, slots=2)
+    assert plain == list(range(10))
+
+
+def test_slots_end_together_where_the_longest_do_not_come_last() -> None:
+    lengths = [1.0] * 12 + [9.0]
+    late, _ = ending(lengths, [0.0] * 13, slots=3)
+    early, _ = ending(lengths, lengths, slots=3)
+    assert (late, early) == (13.0, 9.0)
