@@ -13,7 +13,7 @@ from tests.noted_work import notes, until
 
 ROOT = Path(__file__).parents[2]
 DAY_S = 86_400
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 
 SETS_THE_CLOCK = """
 import os, time
