@@ -127,13 +127,18 @@ def try_store(store: Path, name: str, rename: Callable[[Path, Path], None] = os.
             rename(folder / "beside", folder / "kept")
         if (folder / "kept").read_text() != "second" or (folder / "beside").exists():
             return "a renamed file does not replace the one that was there"
-        (folder / "kept").open("x").close()
-    except FileExistsError:
-        return _try_lock(folder)
+        return _try_once(folder / "kept") or _try_lock(folder)
     except OSError as error:
         return f"{error.strerror or error}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _try_once(kept: Path) -> str:
+    try:
+        kept.open("x").close()
+    except FileExistsError:
+        return ""
     return "a file that exists can be created once more"
 
 

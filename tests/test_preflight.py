@@ -1,5 +1,6 @@
 """Before a sweep: each fault that a cluster may have is told, and a sound one passes; on real Rays of this machine."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -95,6 +96,15 @@ def test_a_file_system_that_copies_where_it_should_rename_is_found(tmp_path: Pat
         shutil.copy(source, target)
 
     assert "does not replace" in try_store(tmp_path, "n", copies)
+
+
+def test_a_file_system_that_refuses_to_rename_over_is_found_by_whatever_error_it_gives(tmp_path: Path) -> None:
+    def refuses(source: Path, target: Path) -> None:
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        source.rename(target)
+
+    assert try_store(tmp_path, "n", refuses) == "File exists"
 
 
 def test_a_store_that_cannot_be_written_is_told_in_the_system_s_words(tmp_path: Path) -> None:
