@@ -88,7 +88,7 @@ def _table(caption: str, headings: Sequence[str], groups: Sequence[Sequence[Sequ
 
 def _stacked(heading: str, side: str) -> str:
     """A heading word below word, as narrow as it can be."""
-    words = r"\\".join(map(escaped, heading.split()))
+    words = r"\\ ".join(_guarded(escaped(word)) for word in heading.split())
     return rf"\shortstack[{side}]{{{words}}}"
 
 
