@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,27 +25,28 @@ def test_what_a_node_has_otherwise_is_told_with_a_remedy(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A Ray of two nodes; the second one's processes find another torch than this one's."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head alone, in a folder of its own; a test adds nodes."""
     settle()
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # Ray wants a short path
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "dashboard_host": "127.0.0.1"})
+        ray.init(address=made.address, log_to_driver=False)
+        yield made
+        ray.shutdown()
+        made.shutdown()
 
 
 @pytest.mark.slow
 def test_a_node_of_other_packages_is_refused_in_one_line_and_the_same_ones_are_let_through(
-    two_nodes: Any, tmp_path: Path
+    cluster: Any, tmp_path: Path
 ) -> None:
-    ray.init(address=two_nodes.address, log_to_driver=False)
     agree(tmp_path)
     assert not list(tmp_path.iterdir())
     other = tmp_path / "packages" / "torch-1.0.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
     before = os.environ.get("PYTHONPATH", "")
-    two_nodes.add_node(num_cpus=1, env_vars={"PYTHONPATH": f"{other.parent}:{before}"})
+    cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": f"{other.parent}:{before}"})
     with pytest.raises(UserError, match=r"torch 1\.0 \(the driver [^\n]*$"):
         agree(tmp_path / "store")

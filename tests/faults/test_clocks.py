@@ -102,7 +102,8 @@ def test_after_the_clock_was_set_a_killed_slot_comes_back_and_every_cell_is_done
             for process in carrying(ray):
                 process.kill()
     assert "Outcome(done=6, failed=(), interrupted=False" in said, said
-    assert len(notes(tmp_path / "log", "ended")) == 6
+    ended = {name for name, _ in notes(tmp_path / "log", "ended")}  # who ended as its peer died may have to end again
+    assert len(ended) == 6
     told_s = int(said.splitlines()[-1].rpartition(" ")[2])
     assert (
         abs(told_s - (tmp_path / "log").stat().st_mtime - days * DAY_S) < DAY_S / 2
