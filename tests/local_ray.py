@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import pytest
 import ray
+from ray.cluster_utils import Cluster
 
 from orchestrator.cluster import ALONE, QUIET
 
@@ -30,3 +34,19 @@ def started(cpus: int, gpus: int = 0) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def head(cpus: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Within this, a cluster of one node is there and connected; a test adds nodes.
+
+    Its folder is its own, or any other Ray that starts meanwhile on this machine would join it.
+    """
+    settle()
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # Ray wants a short path
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "dashboard_host": "127.0.0.1"})
+        ray.init(address=made.address, log_to_driver=False)
+        yield made
+        ray.shutdown()
+        made.shutdown()

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import ray
 import yaml
 from ray.autoscaler.v2.sdk import get_cluster_status
-from ray.cluster_utils import Cluster
 
 from orchestrator.board import Cell
 from orchestrator.board_actor import start_board
@@ -18,7 +16,7 @@ from orchestrator.fleet import Fleet, crew_of, fleet_of
 from orchestrator.joining import Joining
 from orchestrator.packing import Need
 from orchestrator.slots import Slots
-from tests.local_ray import PATIENCE_S, settle
+from tests.local_ray import PATIENCE_S, head
 from tests.noted_work import until
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "cluster.yaml").read_text())
@@ -63,14 +61,8 @@ def test_a_crew_is_what_there_is_and_what_may_come(
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head that has nothing to compute with."""
-    settle()
-    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # Ray wants a short path
-        monkeypatch.setenv("RAY_TMPDIR", folder)
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_host": "127.0.0.1"})
-        ray.init(address=made.address, log_to_driver=False)
+    with head(0, monkeypatch) as made:
         yield made
-        ray.shutdown()
-        made.shutdown()
 
 
 @pytest.mark.slow

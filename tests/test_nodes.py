@@ -3,35 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import ray
-from ray.cluster_utils import Cluster
 
 from orchestrator.board import Cell, Snapshot
 from orchestrator.board_actor import start_board
 from orchestrator.slots import Slots
-from tests.local_ray import PATIENCE_S, settle
+from tests.local_ray import PATIENCE_S, head
 from tests.noted_work import make_work, notes, until
 from tests.trained_work import losses, make_training, trained
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without CPUs; a test adds nodes.
-
-    Its folder is its own, or any other Ray that starts meanwhile on this machine would join it.
-    """
-    settle()
-    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # Ray wants a short path
-        monkeypatch.setenv("RAY_TMPDIR", folder)
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "dashboard_host": "127.0.0.1"})
-        ray.init(address=made.address, log_to_driver=False)
+    """A head without CPUs; a test adds nodes."""
+    with head(0, monkeypatch) as made:
         yield made
-        ray.shutdown()
-        made.shutdown()
 
 
 @dataclass

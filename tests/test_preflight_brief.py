@@ -3,15 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from orchestrator.preflight_brief import agree, differing, look
-from tests.local_ray import settle
+from tests.local_ray import head
 from trainers.errors import UserError
 
 
@@ -26,15 +23,9 @@ def test_what_a_node_has_otherwise_is_told_with_a_remedy(tmp_path: Path) -> None
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head alone, in a folder of its own; a test adds nodes."""
-    settle()
-    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # Ray wants a short path
-        monkeypatch.setenv("RAY_TMPDIR", folder)
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "dashboard_host": "127.0.0.1"})
-        ray.init(address=made.address, log_to_driver=False)
+    """A head alone; a test adds nodes."""
+    with head(1, monkeypatch) as made:
         yield made
-        ray.shutdown()
-        made.shutdown()
 
 
 @pytest.mark.slow
