@@ -3,6 +3,7 @@
 import fcntl
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,10 @@ HELD = "held"
 """A file in a run's scratch folder that it keeps locked."""
 REHEARSALS = "rehearsal-*"
 """Folders beside it, where slots rehearse cells."""
+
+REMOVALS = 15
+PAUSE_S = 0.2
+"""How often a folder that comes back is removed, and how long is waited before that is looked for."""
 
 
 @contextmanager
@@ -21,12 +26,22 @@ def scratch_in(folder: Path) -> Iterator[Path]:
         shutil.rmtree(rehearsal, ignore_errors=True)
     for left in folder.glob("ray-*"):
         _remove_unless_held(left)
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix="ray-", ignore_cleanup_errors=True) as name,
-        (Path(name) / HELD).open("a") as held,
-    ):
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield Path(name)
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix="ray-"))
+    try:
+        with (scratch / HELD).open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield scratch
+    finally:
+        _remove(scratch)
+
+
+def _remove(scratch: Path) -> None:
+    """Threads and processes of Ray's that are just ending may still write into it, and make it anew."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(scratch, ignore_errors=True)
+        time.sleep(PAUSE_S)
+        if not scratch.exists():
+            return
 
 
 def _remove_unless_held(scratch: Path) -> None:
