@@ -19,7 +19,7 @@ from orchestrator.fleet import bootstrap, fleet_of
 from orchestrator.lifeline import Lifeline, alive
 from orchestrator.objective import Objective, mean_language
 from orchestrator.outcome import Outcome, Tally, Watch
-from orchestrator.scratch import scratch_in
+from orchestrator.scratch import remove_left, scratch_in
 from orchestrator.search import Growth
 from orchestrator.slots import Slots
 from orchestrator.trial import Mirror, tune_configurations
@@ -82,6 +82,7 @@ def run(
     before = known()
     beaten = contest.dropped(_board(cells, before, {}).standings()) if contest else {}
     if (growth is None or growth.is_done) and _board(cells, before, beaten).snapshot().settled:
+        remove_left(scratch)  # of a run that was killed as it left
         return Outcome(0, (), False, beaten)
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
     with Signals() as signals, scratch_in(scratch) as folder, alive(slots) as own_ray:

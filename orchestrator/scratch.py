@@ -20,12 +20,9 @@ PAUSE_S = 0.2
 
 @contextmanager
 def scratch_in(folder: Path) -> Iterator[Path]:
-    """A folder of this run alone below `folder`. Those of killed runs are removed: nobody holds their lock."""
+    """A folder of this run alone below `folder`. Those of killed runs are removed."""
+    remove_left(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for rehearsal in folder.parent.glob(REHEARSALS):  # of slots that were killed amid one: none runs before its sweep
-        shutil.rmtree(rehearsal, ignore_errors=True)
-    for left in folder.glob("ray-*"):
-        _remove_unless_held(left)
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix="ray-"))
     try:
         with (scratch / HELD).open("a") as held:
@@ -33,6 +30,14 @@ def scratch_in(folder: Path) -> Iterator[Path]:
             yield scratch
     finally:
         _remove(scratch)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove what killed runs left below `folder`, of which nobody holds the lock."""
+    for rehearsal in folder.parent.glob(REHEARSALS):  # of slots that were killed amid one: none runs before its sweep
+        shutil.rmtree(rehearsal, ignore_errors=True)
+    for left in folder.glob("ray-*"):
+        _remove_unless_held(left)
 
 
 def _remove(scratch: Path) -> None:

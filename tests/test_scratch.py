@@ -4,7 +4,9 @@ import threading
 import time
 from pathlib import Path
 
+from orchestrator import engine
 from orchestrator.scratch import scratch_in
+from tests.noted_work import make_work, plan
 
 
 def test_a_folder_into_which_somebody_writes_a_little_longer_is_removed_all_the_same(tmp_path: Path) -> None:
@@ -19,3 +21,14 @@ def test_a_folder_into_which_somebody_writes_a_little_longer_is_removed_all_the_
         late.start()
     late.join()
     assert not scratch.exists()
+
+
+def test_what_a_run_left_that_was_killed_as_it_ended_goes_although_nothing_is_left_to_run(tmp_path: Path) -> None:
+    cells = plan(tmp_path / "log", blocks=1, configurations=1)
+    left = tmp_path / "ray" / "ray-killed" / "trials"
+    left.mkdir(parents=True)
+    outcome = engine.run(
+        cells, [{}], make_work, scratch=tmp_path / "ray", known=lambda: {cell.key: {} for cell in cells}
+    )
+    assert outcome.done == 0
+    assert list((tmp_path / "ray").iterdir()) == []
