@@ -25,8 +25,8 @@ SELECTORS = ("hrl", "other-languages", "target")
 FEWEST = 3
 """Fewer configurations have no rank correlation worth a number."""
 
-LISTED, SHORT = 30, 10
-"""Of more than 30 configurations a terminal and the further tables have 10: the reference, the chosen one and the best
+LISTED, SHORT = 30, 8
+"""Of more than 30 configurations a terminal and the further tables have 8: the reference, the chosen one and the best
 by validation."""
 
 FOLDS = 5
