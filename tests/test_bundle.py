@@ -52,7 +52,7 @@ def rewritten(bundle: Path, change: Callable[[dict[str, bytes]], None], list_too
     from orchestrator.bundle import _about
 
     with tarfile.open(bundle) as archive:
-        members = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
+        members = {one.name: archive.extractfile(one).read() for one in archive}
     change(members)
     if list_too:
         head = json.loads(members["bundle.json"])
@@ -154,7 +154,7 @@ def test_a_changed_byte_is_found_wherever_it_is(store: Path, tmp_path: Path) -> 
 
 def members(bundle: Path) -> dict[str, bytes]:
     with tarfile.open(bundle) as archive:
-        return {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
+        return {one.name: archive.extractfile(one).read() for one in archive}
 
 
 OUTSIDE = [
@@ -205,7 +205,7 @@ def test_what_is_no_result_of_the_sweep_is_refused_even_with_a_list_that_fits(st
 
     refused(there, rewritten(bundle, renamed, list_too=True), "is the record of")
     details = f"cells/{key}.details.json.gz"
-    refused(there, rewritten(bundle, lambda of: of.pop(details), list_too=True), "missing or torn")  # type: ignore[arg-type, return-value]
+    refused(there, rewritten(bundle, lambda of: of.pop(details), list_too=True), "missing or torn")
     stranger = rewritten(bundle, lambda of: of.update({"openings.jsonl": b'{"sweep": "other"}\n'}), list_too=True)
     refused(there, stranger, "openings.jsonl is not that of byol_tau")
 

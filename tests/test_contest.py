@@ -107,7 +107,7 @@ def test_a_configuration_that_diverged_is_dropped_and_one_that_failed_otherwise_
             assert held.key == cell.key
             cause = {3: "nan", 4: "error"}.get(cell.configuration or 0)
             if cause:
-                board.failed("a/0", 1, cell.key, cause, "text")  # type: ignore[arg-type]
+                board.failed("a/0", 1, cell.key, cause, "text")
             else:
                 board.done("a/0", 1, cell.key, {"valid_uar": cell.payload["uar"]})
     assert board.front == 2
@@ -134,7 +134,7 @@ def test_a_cell_that_fails_while_an_earlier_block_still_runs_is_judged_as_after_
     for cell in held:
         if cell.block <= 2 and cell.key not in (slow, fails):
             done(cell.key)
-    board.failed(slot_of[fails], 1, fails, cause, "text")  # type: ignore[arg-type]
+    board.failed(slot_of[fails], 1, fails, cause, "text")
     if cause == "error" and isinstance(again := board.take("more", 1), Cell):
         assert again.key == fails
         board.failed("more", 1, fails, cause, "text")
@@ -151,7 +151,7 @@ def test_a_cell_that_fails_while_an_earlier_block_still_runs_is_judged_as_after_
     while isinstance(cell := again_from_the_start.take("a/0", 1), Cell) and cell.key != fails:
         pass
     for _ in range(2):
-        again_from_the_start.failed("a/0", 1, fails, cause, "text")  # type: ignore[arg-type]
+        again_from_the_start.failed("a/0", 1, fails, cause, "text")
         again_from_the_start.take("a/0", 1)
     assert fails in again_from_the_start.failures
     assert contest().dropped(again_from_the_start.standings()) == live

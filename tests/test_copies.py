@@ -275,4 +275,4 @@ def names_of(copies: Sequence[Copy]) -> set[str]:
 
 @pytest.mark.slow
 def test_the_demos_voices_hold_no_copies(demo_ground: object) -> None:
-    assert not names_of(demo_ground.prepared.copies)  # type: ignore[attr-defined]
+    assert not names_of(demo_ground.prepared.copies)

@@ -105,6 +105,6 @@ def test_a_sweep_is_diagnosed_from_its_ledger(tmp_path: Path) -> None:
 
 def test_of_choice_reads_the_verdict() -> None:
     assert of_choice(None) == []
-    verdict = Verdict(None, 3, 3, -0.5, 0.1)  # type: ignore[arg-type]
+    verdict = Verdict(None, 3, 3, -0.5, 0.1)
     found = only(of_choice(verdict), "selector failure")
     assert found.what == "Spearman of validation and test −0.50, regret 10.0 points"

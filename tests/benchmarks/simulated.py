@@ -278,12 +278,12 @@ def simulate(answer: Answer, tracker: Any, slots: int, mean_s: float) -> Ran:
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would starve the board by what else runs here
     counted, looked = [0], [0.0]
     real, before = engine.Slots, time.process_time()
-    engine.Slots = crew  # type: ignore[assignment,misc]
+    engine.Slots = crew
     try:
         with Watched(lambda: counted[0]) as watched:
             _, outcome = run_missing(answer, tracker, Means(slots=2, canary=False, busy=busy))
     finally:
-        engine.Slots = real  # type: ignore[misc]
+        engine.Slots = real
     return Ran(outcome, crews[0], watched.samples, time.process_time() - before, threads)
 
 

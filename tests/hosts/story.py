@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from tests.faults.judged import mirrored, numbers
@@ -191,7 +192,7 @@ class Story:
         return len(list((self.shared / "store" / "cells").glob("*/*.json")))
 
     def log(self) -> str:
-        return self.switch.ask(self.head, "cat /tmp/ray/session_latest/logs/job-driver-sweep.log").stdout
+        return self.switch.ask(self.head, f"cat {gettempdir()}/ray/session_latest/logs/job-driver-sweep.log").stdout
 
     def ended(self) -> str:
         """`succeeded`, `failed` or `stopped`; "" while the job runs."""
