@@ -195,7 +195,8 @@ def _choice(axis: str, space: Any, source: np.random.RandomState) -> Any:
 
 def _values(axis: str, space: Any) -> list[Any]:
     grid = isinstance(space, Mapping) and set(space) == {"grid_search"}
-    values = list(space["grid_search"]) if grid else []
+    given = space["grid_search"] if grid else ()
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
     if values:
         return values
     raise UserError(f"axis {axis!r} is {space!r}; it must be tune.grid_search([...]) with at least one value")

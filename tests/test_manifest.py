@@ -255,6 +255,19 @@ def test_a_damaged_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
     assert told.startswith(f"{tmp_path}/mine/manifest.parquet is no parquet that can be read: ")
 
 
+@pytest.mark.parametrize("where", ["a value", "a column's name"])
+def test_parquet_with_a_word_that_is_no_utf_8_is_refused_in_one_line(tmp_path: Path, where: str) -> None:
+    folder = Sounds(tmp_path).text("mine/manifest.parquet").parent
+    words = {name: pa.array([str(value)]) for name, value in good(emotion="disgust").items()}
+    pq.write_table(pa.table(words), folder / "manifest.parquet")
+    content = (folder / "manifest.parquet").read_bytes()
+    word = b"disgust" if where == "a value" else b"emotion"
+    (folder / "manifest.parquet").write_bytes(content.replace(word, b"\xd3" + word[1:]))
+    (told,) = refusal(tmp_path)
+    assert told.startswith(f"{folder}/manifest.parquet is no parquet that can be read: ")
+    assert "\n" not in told
+
+
 def test_a_folder_with_both_kinds_or_none_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, [good()])
     assert is_manifest(folder)

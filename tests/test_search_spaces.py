@@ -100,6 +100,10 @@ def test_a_sweep_without_axes_is_one_point() -> None:
     [
         ({"tau": [0.9]}, "axis 'tau' is [0.9]; it must be tune.grid_search([...]) with at least one value"),
         ({"tau": 0.9}, "axis 'tau' is 0.9; it must be tune.grid_search([...]) with at least one value"),
+        (
+            {"tau": {"grid_search": 5}},
+            "axis 'tau' is {'grid_search': 5}; it must be tune.grid_search([...]) with at least one value",
+        ),
         ({"tau": tune.grid_search([])}, "axis 'tau' is {'grid_search': []}; it must be tune.grid_search([...]) with"),
         ({"a, b": tune.grid_search([0.8])}, "axis 'a, b' has the point 0.8; it must be a tuple of 2 values"),
         ({"a, b": tune.grid_search(["cd"])}, "axis 'a, b' has the point 'cd'; it must be a tuple of 2 values"),

@@ -1,14 +1,14 @@
 """How near a training step comes to what the device can do: its arithmetic, counted, over the measured matrix rate.
 
 `python -m tests.benchmarks.limit [--batch N]`: BYOL steps of 3 s clips, with Whisper tiny.en and, with a GPU, random
-weights of small's shape. The matrix rate is that of the best of a few products of square matrices, in bf16 with a GPU and fp32
-without; on the CPU both sides use one thread and count the seconds of this process.
+weights of small's shape. The matrix rate is that of the best of a few products of square matrices, in bf16 with a GPU
+and fp32 without; on the CPU both sides use one thread and count the seconds of this process.
 
 Arithmetic of an encoder's forward pass on a clip of f frames (t = f / 2 positions, width d, inner width m, l layers):
-convolutions 2·3·80·d·f + 2·3·d·d·t, and in each layer 8·t·d² (four projections) + 4·t·d·m (two linear maps) + 4·t²·d (scores and their
-sums), one multiplication and one addition counting two. Backward costs the same again for the weights and once more for the
-inputs, of which the first convolution needs none. Views, heads, losses, norms and the optimiser are not counted, so
-that they cost share.
+convolutions 2·3·80·d·f + 2·3·d·d·t, and in each layer 8·t·d² (four projections) + 4·t·d·m (two linear maps) + 4·t²·d
+(scores and their sums), one multiplication and one addition counting two. Backward costs the same again for the weights
+and once more for the inputs, of which the first convolution needs none. Views, heads, losses, norms and the optimiser
+are not counted, so that they cost share.
 """
 
 import argparse

@@ -109,10 +109,10 @@ def _of_parquet(file: Path) -> list[Row]:
     try:
         # threads of pyarrow's outlive the reading, and a process that soon ends may then abort
         table = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        columns, values = table.column_names, table.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is no parquet that can be read: {str(error).splitlines()[0]}") from error
-    require_columns(file, table.column_names, REQUIRED, OPTIONAL, others=False)
-    values = table.to_pylist()
+    require_columns(file, columns, REQUIRED, OPTIONAL, others=False)
     return [
         (f"row {number}", {name: _printed(row.get(name)) for name in (*REQUIRED, *OPTIONAL)})
         for number, row in enumerate(values, start=1)
