@@ -3,12 +3,11 @@
 import argparse
 import ast
 import math
-from pathlib import Path
 from typing import Any
 
 from orchestrator.answers.comparison import SELECTORS
 from orchestrator.choosing import Choice
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.objective import OBJECTIVES
 from search_spaces import SEARCHES
 from trainers.errors import UserError, require
@@ -96,7 +95,7 @@ def _parser() -> Parser:
     )
     how.add_argument("--slots", type=int, help="cells at a time (default: one a GPU, else one a core)")
     where = parser.add_argument_group("where")
-    where.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(where)
     where.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     where.add_argument("--fresh", action="store_true", help="set this sweep's results aside and train all anew")
     return parser

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.answers.rows import Candidate
 from orchestrator.objective import OBJECTIVES
 from orchestrator.records import canonical, publish
+from trainers import stores
 from trainers.credentials import masked
 from trainers.errors import UserError
 
@@ -93,7 +94,9 @@ def write(store: Path, asked: Asked) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         publish(path, (canonical({"schema": SCHEMA, **_values(asked)}) + "\n").encode())
+        stores.send(path)
         for outgrown in _outgrown(store, asked):
+            stores.forget(outgrown)
             outgrown.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -135,15 +138,20 @@ def named(store: Path, name: str) -> list[Asked]:
     """The records of a sweep, newest first. `SWEEP` or `SWEEP/DIGEST`, of which the first digits do; UserError lists
     what there is."""
     sweep, _, digest = name.partition("/")
+    if SWEEP.fullmatch(sweep):
+        stores.pull(store, f"sweeps/{sweep}")
     found = [read(path) for path in _paths(store, sweep) if path.stem.startswith(digest)]
     if not found:
         known = digests(store, sweep) if digest and _paths(store, sweep) else sweeps(store)
-        raise UserError(f"no results of {name!r} in store {str(store)!r}; there are: {', '.join(known) or 'none'}")
+        raise UserError(
+            f"no results of {name!r} in store {stores.told(store)!r}; there are: {', '.join(known) or 'none'}"
+        )
     return sorted(found, key=lambda each: each.at, reverse=True)
 
 
 def sweeps(store: Path) -> list[str]:
     """The sweeps that have a record in this store."""
+    stores.pull(store, "sweeps")
     folder = store / "sweeps"
     there = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
     return [name for name in there if _paths(store, name)]

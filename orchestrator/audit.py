@@ -19,8 +19,9 @@ from itertools import islice, product
 from pathlib import Path, PurePosixPath
 
 from orchestrator.asked import Asked, named
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ledger import Ledger
+from trainers import stores
 from trainers.corpora.copies import copies_among, fingerprint, twins
 from trainers.corpora.prepared import Prepared, open_prepared
 from trainers.corpora.recordings import UnreadableError, decode
@@ -92,7 +93,7 @@ def _parser() -> Parser:
         description="Does what was heard in training share clips, speakers or recordings with what was tested?",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="a sweep that was run; NAME/DIGEST an earlier one")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     parser.add_argument(
         "--splits", type=Path, metavar="FILE.csv", help="folds: columns fold, part, path and, if told, speaker"
     )
@@ -111,6 +112,8 @@ def _say(lines: Iterable[str]) -> None:
 def _of_sweep(store: Path, name: str) -> int:
     asked = named(store, name)[0]
     keys = asked.keys
+    stores.bring_all(store / "prepared")
+    Ledger(store).bring(keys)
     ledger, speech = Ledger(store), Speech(store / "prepared")
     verdicts: dict[str, Verdict] = defaultdict(Verdict)
     missing, unknown_speech, untold = 0, 0, 0

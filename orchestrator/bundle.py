@@ -19,11 +19,12 @@ from typing import Any, BinaryIO
 
 from orchestrator import openings, records
 from orchestrator.asked import Asked, named, report_folder
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ledger import Ledger
 from orchestrator.tracking.__main__ import send
 from orchestrator.tracking.sync import UnreachableError
 from orchestrator.unbundling import HEAD, LOG, SCHEMA, take
+from trainers import stores
 from trainers.errors import UserError
 
 Content = Path | bytes
@@ -53,6 +54,8 @@ def _files(store: Path, found: Sequence[Asked]) -> Iterator[tuple[str, Content]]
     for asked in found:
         yield f"sweeps/{asked.digest}.json", store / "sweeps" / sweep / f"{asked.digest}.json"
         folder = report_folder(store, asked)
+        stores.pull(store, folder.relative_to(store).as_posix())
+        ledger.bring(asked.keys)
         for path in (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             yield f"reports/{asked.digest}/{path.relative_to(folder).as_posix()}", path
     for key in frozenset[str]().union(*(asked.keys for asked in found)):
@@ -95,7 +98,10 @@ def main(words: Sequence[str] | None = None) -> int:
             path = export(store, asked.name, asked.out)
             print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
         else:
+            stores.pull(store, "sweeps")
             taken = take(store, asked.file)
+            for one in taken.found:
+                stores.push(store, report_folder(store, one).relative_to(store).as_posix())
             print(taken.told())
             send(store, taken.found[:1], asked.tracking_uri)
     except UserError as error:
@@ -120,7 +126,7 @@ def _parser() -> Parser:
     taking.add_argument("file", type=Path, metavar="FILE", help="what export wrote")
     taking.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     for each in (out, taking):
-        each.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+        add_store(each)
     return parser
 
 

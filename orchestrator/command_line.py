@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
+from trainers import stores
 from trainers.credentials import masked
 from trainers.errors import UserError, require
 
@@ -38,6 +39,16 @@ class Parser(argparse.ArgumentParser):
         if getattr(found, "tracking_uri", None):
             found.tracking_uri = without_credentials(found.tracking_uri)
         return found
+
+
+def add_store(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """`--store`: a folder, or the URL of a bucket; either way the command gets a folder to work in."""
+    told = "folder of results, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (default: runs)"
+    parser.add_argument("--store", type=_store, default=Path("runs"), metavar="DIR_OR_URL", help=told)
+
+
+def _store(word: str) -> Path:
+    return stores.located(word) if stores.is_url(word) else Path(word)
 
 
 def _require_path(name: str, word: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.shown import answered
 from orchestrator.asked import Asked, named
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ledger import Ledger
 from trainers.errors import UserError, unknown
 
@@ -51,7 +51,7 @@ def _parser() -> Parser:
     parser.add_argument("--format", default="table", metavar="KIND", help=f"{' | '.join(FORMATS)} (table)")
     parser.add_argument("--reference", metavar="CONFIG", help="compare with this configuration (the sweep's own)")
     parser.add_argument("--against", metavar="PAPER", help="put published figures beside ours: gong2025")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     return parser
 
 
@@ -91,6 +91,7 @@ def _found(store: Path, name: str, reference: str | None) -> _Told:
 
 def _compared(ledger: Ledger, told: _Told, against: str | None) -> Comparison:
     asked = told.asked
+    ledger.bring(asked.keys)
     comparison = answered(ledger, asked)
     sections = comparison.sections
     if against:

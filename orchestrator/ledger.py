@@ -11,14 +11,15 @@ import re
 import shutil
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator import openings, records
+from orchestrator import afar, lease, openings, records
+from trainers import stores
 from trainers.errors import UserError
 from trainers.result import Result
 
@@ -46,6 +47,7 @@ class Ledger:
     def __init__(self, store: Path, *, rename: records.Rename = os.replace, counts: bool = True) -> None:
         self.store = store
         self._rename, self._counts = rename, counts
+        self._afar = afar.cells_of(store)
         self._glances: dict[str, tuple[records.Stamp, records.Glance]] = {}
 
     def write(self, result: Result) -> None:
@@ -56,13 +58,41 @@ class Ledger:
         key = result.spec.key()
         path = self.path(key)
         with _writing(path), _locked(path.parent / ".lock"):
+            packed = records.pack(result)
+            if self._afar:  # whatever the server does now
+                self._afar.keep(key, packed)
             earlier = self.read(key)
             if earlier is None:
-                records.write(path, result, self._rename)
-            elif _numbers(earlier) != _numbers(result):
+                earlier = self._first(key, packed)
+            if earlier is not None and _numbers(earlier) != _numbers(result):
                 beside = records.unused(path.with_name(f"{key}.differs.json"))
-                records.write(beside, result, self._rename)
+                records.write(beside, packed, self._rename)
+                if self._afar:
+                    self._afar.set_beside(key, packed)
                 warnings.warn(f"{path} has other numbers for the same cell; the new ones lie in {beside}", stacklevel=2)
+            if self._afar:
+                self._afar.drop(key)
+
+    def _first(self, key: str, packed: records.Packed) -> Result | None:
+        """Write a result that this folder lacks; with a bucket behind it another writer's may come first: that one."""
+        if self._afar is None:
+            records.write(self.path(key), packed, self._rename)
+            return None
+        while not self._afar.commit(key, packed):
+            if theirs := self.read(key):  # where theirs is damaged it is set aside, and ours may come
+                return theirs
+        self._afar.settle(key)
+        return None
+
+    def send_kept(self) -> None:
+        """Write the results to the bucket that could not be sent when they came."""
+        for path in self._afar.unsent() if self._afar else ():
+            try:
+                self.write(records.result(path, whole=True))
+            except FileNotFoundError:  # another process is quicker
+                continue
+            except records.DamagedError as error:
+                records.set_aside(path, str(error))
 
     def read(self, key: str) -> Result | None:
         """The whole result, or None where the cell is not done or its files are damaged (these are set aside)."""
@@ -85,10 +115,18 @@ class Ledger:
     def glances(self, keys: Iterable[str]) -> dict[str, records.Glance]:
         """Glances at those of `keys` that are done; whether files are there and the same is read from their folders."""
         asked = list(keys)
-        found = self._files_in({key[:2] for key in asked})
+        folders = {key[:2] for key in asked}
+        self.bring(asked)
+        found = self._files_in(folders)
         stamps = ((key, found[key]) for key in asked if key in found)
         seen = ((key, self._seen(key, records.stamp_of(*files))) for key, files in stamps)
         return {key: glance for key, glance in seen if glance}
+
+    def bring(self, keys: Collection[str]) -> None:
+        """Bring what the bucket behind this store has of these results, several at a time; else each comes when it is
+        asked for."""
+        if self._afar:
+            self._afar.pull(self._files_in({key[:2] for key in keys}), keys)
 
     def done(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that need no training."""
@@ -105,6 +143,7 @@ class Ledger:
 
     def __iter__(self) -> Iterator[Result]:
         """Every light record, in the order of the keys; what no longer loads is passed by."""
+        self._pull()
         for path in sorted(self.store.glob("cells/??/*.json")):
             if KEY.fullmatch(path.stem):
                 try:
@@ -114,11 +153,19 @@ class Ledger:
 
     def stored(self) -> dict[str, Stored]:
         """What lies here, by key; no file is read."""
-        found = self._files_in(folder.name for folder in self.store.glob("cells/??"))
+        self._pull()
         return {
             key: Stored(record.st_size + (details.st_size if details else 0), record.st_mtime_ns)
-            for key, (record, details) in found.items()
+            for key, (record, details) in self._files().items()
         }
+
+    def _pull(self) -> None:
+        """Bring all that the bucket has."""
+        if self._afar:
+            self._afar.pull(self._files())
+
+    def _files(self) -> dict[str, tuple[os.stat_result, os.stat_result | None]]:
+        return self._files_in(folder.name for folder in self.store.glob("cells/??"))
 
     def _files_in(self, folders: Iterable[str]) -> dict[str, tuple[os.stat_result, os.stat_result | None]]:
         """The records in folders of `cells`, by key, each with its details."""
@@ -144,9 +191,15 @@ class Ledger:
         folder = self.store / "set_aside" / _now().replace(":", "")
         moved = 0
         keys = list(keys)
+        afar.forget_checkpoints(self.store, keys)
         for key in keys:
             shutil.rmtree(self.store / "checkpoints" / key, ignore_errors=True)
-        for path in self._files(keys):
+        if self._afar:
+            there = self._afar.keys()
+            self._afar.pull(self._files(), keys)
+            for key in there.intersection(keys):
+                self._afar.set_aside(key, folder.relative_to(self.store).as_posix())
+        for path in self._files_of(keys):
             with _writing(folder / path.name):
                 path.replace(folder / path.name)
             moved += path.suffix == ".json"
@@ -171,21 +224,32 @@ class Ledger:
             with _writing(path):
                 held.truncate(0)
                 print(json.dumps(me), file=held, flush=True)
-            try:
-                yield
-            finally:
-                held.truncate(0)
+            with lease.held(self.store, json.dumps(me), lambda told: _held(self.store, told)):
+                self.send_kept()
+                try:
+                    yield
+                finally:
+                    held.truncate(0)
 
     def path(self, key: str) -> Path:
         """Where the record of a cell lies, or would lie."""
         return self.store / "cells" / key[:2] / f"{key}.json"
 
-    def _files(self, keys: Iterable[str]) -> list[Path]:
+    def _files_of(self, keys: Iterable[str]) -> list[Path]:
         """The files of these results that are there."""
         records_of = [self.path(key) for key in keys]
         return [file for path in records_of for file in (path, records.details_path(path)) if file.exists()]
 
-    def _load(self, key: str, read: Callable[[Path], Loaded]) -> Loaded | None:
+    def _load(self, key: str, read: Callable[[Path], Loaded | None]) -> Loaded | None:
+        found = self._load_here(key, read, lambda _: None)
+        if found is None and self._afar and self._afar.fetch(key):
+            return self._load_here(key, read, lambda cells: cells.set_aside(key, "damaged"))
+        return found
+
+    def _load_here(
+        self, key: str, read: Callable[[Path], Loaded | None], damaged: Callable[[afar.Cells], None]
+    ) -> Loaded | None:
+        """`damaged`: what is to be done in the bucket, where its own result is not sound."""
         path = self.path(key)
         try:
             return read(path)
@@ -193,6 +257,8 @@ class Ledger:
             return None
         except records.DamagedError as error:
             records.set_aside(path, str(error))
+            if self._afar:
+                damaged(self._afar)
             return None
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -226,16 +292,20 @@ def _claim(number: int, path: Path) -> None:
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UserError(_held(path)) from error
+        try:
+            told = path.read_text()
+        except OSError:
+            told = ""
+        raise UserError(_held(path.parent, told)) from error
 
 
-def _held(path: Path) -> str:
+def _held(store: Path, told: str) -> str:
     try:
-        who = json.loads(path.read_text())
+        who = json.loads(told)
         holder = f"sweep {who['sweep']!r} (process {who['pid']} on {who['host']}, since {who['since']})"
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError):
         holder = "another sweep that is just starting"
-    return f"store {str(path.parent)!r} is held by {holder}; wait for it, stop it, or choose another --store"
+    return f"store {stores.told(store)!r} is held by {holder}; wait for it, stop it, or choose another --store"
 
 
 def _now() -> str:

@@ -96,7 +96,7 @@ def require_store(store: Path) -> None:
     if wrong := wrong_with(store):
         raise UserError(
             f"store {str(store)!r} cannot be used: {wrong}; mount it for writing, on a file system that renames over "
-            "and locks (a local disk, NFS 4, EFS, Lustre; no bucket), make room, or choose another --store"
+            "and locks (a local disk, NFS 4, EFS, Lustre; a bucket by its URL), make room, or choose another --store"
         )
 
 

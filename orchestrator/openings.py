@@ -1,9 +1,11 @@
 """The log of looks at test scores, `<store>/test_openings.jsonl`: which sweep's, when, and over which cells.
 
 A line says `{"sweep", "at", "cells", "count"}`, `cells` being a digest of the keys of all cells looked at. Older lines
-have all `keys` instead; they are read as well.
+have all `keys` instead; they are read as well. In a bucket, where nothing can be appended to, each look is an object
+below `test_openings/`; a working copy takes each of them once.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +15,11 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+from trainers.stores import bucket_of
+
+FOLDER, TAKEN = "test_openings", "test_openings.taken"
 
 
 def log_path(store: Path) -> Path:
@@ -67,6 +74,7 @@ def digest(keys: Collection[str]) -> str:
 
 def _of(store: Path, sweep: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The lines about a sweep; one that a crash cut short is passed by."""
+    _pull(store)
     path = log_path(store)
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         for entry in _entry(line, sweep):
@@ -94,6 +102,28 @@ def _time(told: object) -> float:
 
 def _append(path: Path, new: Iterable[str]) -> None:
     text = "".join(f"{line}\n" for line in new)
+    if bucket := bucket_of(path.parent):
+        bucket.put(f"{FOLDER}/{datetime.now():%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.jsonl", text.encode())
+        _pull(path.parent)
+        return
+    _write(path, text)
+
+
+def _pull(store: Path) -> None:
+    """Add the looks that a bucket has and this working copy lacks."""
+    bucket = bucket_of(store)
+    if bucket is None:
+        return
+    with (store / TAKEN).open("a+") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX)
+        taken.seek(0)
+        known = set(taken.read().split())
+        for key in sorted(set(bucket.list(FOLDER)) - known):
+            _write(log_path(store), (bucket.get(key) or b"").decode(errors="replace"))
+            print(key, file=taken, flush=True)
+
+
+def _write(path: Path, text: str) -> None:
     with path.open("ab", buffering=0) as log:
         log.write(f"{_fresh_line(path)}{text}".encode())
         os.fsync(log.fileno())

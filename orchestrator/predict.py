@@ -9,6 +9,7 @@ MODEL is a registered name (`foldwise-byol_tau-urdu`, its newest version), a ver
 import argparse
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.tracking import default_uri
-from trainers import model_files
+from trainers import model_files, stores
 from trainers.corpora.utterance import EMOTIONS
 from trainers.errors import UserError, unknown
 from trainers.predictor import Predictor, Samples, listen
@@ -63,13 +64,15 @@ def _parser() -> Parser:
     parser.add_argument("model", metavar="MODEL", help="registered name, NAME/VERSION, NAME@ALIAS, or a model's folder")
     parser.add_argument("files", metavar="FILE", nargs="+", help="recordings of any length and rate")
     parser.add_argument("--format", default="table", metavar="KIND", help=f"{' | '.join(FORMATS)} (table)")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     parser.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     return parser
 
 
 def _predictor(asked: argparse.Namespace) -> Predictor:
     store, folder = asked.store.expanduser().resolve(), Path(asked.model).expanduser()
+    if re.fullmatch("[0-9a-f]{64}", asked.model):
+        stores.bring(store / "models" / asked.model)
     for place in (folder, store / "models" / asked.model):
         if model_files.is_model(place):
             return Predictor(place)

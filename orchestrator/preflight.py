@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from rich.table import Table
 
 from orchestrator import ground
 from orchestrator.cluster import connected, list_nodes
+from orchestrator.command_line import add_store
 from orchestrator.display import screen
 from orchestrator.preflight_checks import Row, rows
 from orchestrator.preflight_node import Asked, Facts, look, see, skew
+from trainers import stores
 from trainers.encoder_files import locate
 from trainers.errors import UserError
 
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.preflight", description=(__doc__ or "").split("\n")[2]
     )
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     parser.add_argument("--data", metavar="ROOT", help="folder of the corpora (default: $SER_DATA)")
     parser.add_argument("--encoder", metavar="DIR_OR_NAME", help="checkpoint of the encoder")
     parser.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
@@ -118,6 +120,8 @@ def examine(asked: Asked) -> list[Row]:
         return [_reached(seen, silent | late), *(rows(see(asked, driver, names), facts) if facts else [])]
     finally:
         shutil.rmtree(asked.traces, ignore_errors=True)
+        with suppress(UserError):
+            stores.forget(asked.traces)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import ray
 
 from orchestrator.cluster import list_nodes
 from orchestrator.preflight_node import CODE, PACKAGES, fingerprint
+from trainers import stores
 from trainers.errors import UserError
 
 PINNED = ("torch", "torchaudio", "transformers", "numpy", "scikit-learn", "soxr", "audiomentations")
@@ -27,22 +28,30 @@ def agree(store: Path) -> None:
     trace = store / f".agree-{uuid.uuid4().hex[:8]}"
     store.mkdir(parents=True, exist_ok=True)
     trace.touch()
+    stores.send(trace)
+    place = stores.portable(trace)
     try:
-        waiting = {_ask(node, trace): node["NodeManagerHostname"] for node in list_nodes() if node["Alive"]}
+        waiting = {_ask(node, place): node["NodeManagerHostname"] for node in list_nodes() if node["Alive"]}
         ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_S)
-        ours = look(trace)
+        ours = look(place)
         for each in ready:
             if wrong := _wrong(ours, each):
                 raise UserError(f"{waiting[each]} {wrong}; python -m orchestrator.preflight tells more")
     finally:
         trace.unlink(missing_ok=True)
+        stores.forget(trace)
 
 
-def look(trace: Path) -> dict[str, str]:
+def look(place: Path | stores.Place) -> dict[str, str]:
     """What a process has: versions by package, the code's fingerprint, and whether it sees the trace in the store."""
     found = {name: _version(name) for name in PINNED}
     code = fingerprint(CODE, [f"{name}/**/*.py" for name in PACKAGES])[:10]
-    return {"processor": platform.machine(), **found, "code": code, "store": "seen" if trace.is_file() else ""}
+    return {
+        "processor": platform.machine(),
+        **found,
+        "code": code,
+        "store": "seen" if stores.is_seen(stores.arrived(place)) else "",
+    }
 
 
 def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
@@ -55,7 +64,7 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     return f"has {', '.join(wrong)}: pip install -c constraints.txt there" if wrong else ""
 
 
-def _ask(node: Mapping[str, Any], trace: Path) -> Any:
+def _ask(node: Mapping[str, Any], trace: Path | stores.Place) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

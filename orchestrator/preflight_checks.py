@@ -81,7 +81,9 @@ def _disk(every: Iterable[Facts], which: str) -> Row:
 
 def _writable(every: Iterable[Facts]) -> Row:
     wrong = {each.node: each.store for each in every if each.store}
-    remedy = "mount it for writing, on a file system that renames and locks (NFS 4, EFS, Lustre; no bucket)"
+    remedy = (
+        "mount it for writing, on a file system that renames and locks (NFS 4, EFS, Lustre), or a bucket by its URL"
+    )
     return Row("store writable, atomic", not wrong, _unless("renames over, creates once, locks", wrong), remedy)
 
 

@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
+from trainers import stores
 from trainers.errors import UserError
 from trainers.spec import CODE_VERSION
 
@@ -33,6 +36,13 @@ class Asked:
     def traces(self) -> Path:
         """Where every machine leaves a file."""
         return self.store / f".{self.run}"
+
+    def __reduce__(self) -> tuple[Callable[..., "Asked"], tuple[object, ...]]:
+        return _arrived, (stores.portable(self.store), self.data, self.encoder, self.run)
+
+
+def _arrived(store: Path | stores.Place, data: Path | None, encoder: Path | None, run: str) -> Asked:
+    return Asked(stores.arrived(store), data, encoder, run)
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ def look(asked: Asked, node: str, ray_gpus: float) -> Facts:
         store=try_store(asked.store, f"{asked.run}-{node}"),
         first=leave_trace(asked.traces, node),
         data=fingerprint(asked.data, ("*",)) if asked.data and asked.data.is_dir() else "",
-        prepared=fingerprint(asked.store / "prepared", ("*",)) if (asked.store / "prepared").is_dir() else "",
+        prepared=_prepared(asked.store),
         encoder=wrong,
         encoder_fingerprint=encoder,
     )
@@ -81,7 +91,9 @@ def look(asked: Asked, node: str, ray_gpus: float) -> Facts:
 
 def see(asked: Asked, facts: Facts, names: Iterable[str]) -> Facts:
     """Whose traces lie in the store, once all have left theirs: by name, since NFS may list a folder as it was."""
-    return replace(facts, seen=tuple(name for name in names if (asked.traces / name).is_file()))
+    bucket = stores.bucket_of(asked.store)
+    left = {key.rpartition("/")[2] for key in bucket.list(asked.traces.name)} if bucket else set()
+    return replace(facts, seen=tuple(name for name in names if name in left or (asked.traces / name).is_file()))
 
 
 def versions() -> dict[str, str]:
@@ -127,7 +139,7 @@ def try_store(store: Path, name: str, rename: Callable[[Path, Path], None] = os.
             rename(folder / "beside", folder / "kept")
         if (folder / "kept").read_text() != "second" or (folder / "beside").exists():
             return "a renamed file does not replace the one that was there"
-        return _try_once(folder / "kept") or _try_lock(folder)
+        return _try_once(folder / "kept") or _try_lock(folder) or _try_bucket(store, folder.name)
     except OSError as error:
         return f"{error.strerror or error}"
     finally:
@@ -142,6 +154,32 @@ def _try_once(kept: Path) -> str:
     return "a file that exists can be created once more"
 
 
+def _try_bucket(store: Path, name: str) -> str:
+    """What keeps the bucket behind a store from committing results."""
+    bucket = stores.bucket_of(store)
+    if bucket is None:
+        return ""
+    key = f"{name}-{uuid4().hex[:8]}"
+    try:
+        if not bucket.create(key, b"first") or bucket.create(key, b"second") or bucket.get(key) != b"first":
+            return f"{bucket.url} lets an object that exists be created once more: its server ignores If-None-Match"
+        bucket.put(key, b"third")
+        return "" if bucket.get(key) == b"third" else f"{bucket.url} does not show what was just written"
+    except UserError as error:
+        return str(error)
+    finally:
+        with suppress(UserError):
+            bucket.delete(key)
+
+
+def _prepared(store: Path) -> str:
+    """Of a bucket the names alone, which are checksums themselves: every node brings what it lacks."""
+    if bucket := stores.bucket_of(store):
+        names = sorted(bucket.list("prepared"))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest() if names else ""
+    return fingerprint(store / "prepared", ("*",)) if (store / "prepared").is_dir() else ""
+
+
 def _try_lock(folder: Path) -> str:
     try:
         with (folder / "lock").open("w") as file:
@@ -153,6 +191,9 @@ def _try_lock(folder: Path) -> str:
 
 def leave_trace(traces: Path, node: str) -> bool:
     """Leave a file for the others to see; whether this machine alone created the one that all try to create."""
+    if afar := stores.behind(traces):
+        afar.bucket.put(f"{afar.key}/{node}", b"")
+        return afar.bucket.create(f"{afar.key}/one", node.encode())
     try:
         traces.mkdir(parents=True, exist_ok=True)
         (traces / node).touch()

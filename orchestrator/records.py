@@ -53,14 +53,27 @@ class Glance:
     versions: dict[str, str]
 
 
-def write(path: Path, result: Result, rename: Rename) -> None:
-    """Write a result's details, then its record at `path`. OSError where the disk refuses."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The content of a result's two files."""
+
+    details: bytes
+    record: bytes
+
+
+def pack(result: Result) -> Packed:
+    """A result as its files have it."""
     light = result.as_dict()
     details = gzip.compress(canonical({name: light.pop(name) for name in DETAILS}).encode(), 6, mtime=0)
     about = {"sha256": _sha256(details), "bytes": len(details)}
     body = canonical({"schema": SCHEMA, "key": result.spec.key(), "details": about, "result": light})[1:] + "\n"
-    publish(details_path(path), details, rename)
-    publish(path, f"{_envelope(body.encode())}\n{body}".encode(), rename)
+    return Packed(details, f"{_envelope(body.encode())}\n{body}".encode())
+
+
+def write(path: Path, packed: Packed, rename: Rename) -> None:
+    """Write a result's details, then its record at `path`. OSError where the disk refuses."""
+    publish(details_path(path), packed.details, rename)
+    publish(path, packed.record, rename)
 
 
 def publish(path: Path, content: bytes, rename: Rename = os.replace) -> None:

@@ -17,13 +17,13 @@ from pathlib import Path
 import search_spaces
 from orchestrator import arguments, ground, registry
 from orchestrator.asked import Asked, named
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.tracking import default_uri
 from orchestrator.tracking.tracker import _beside as artifacts_beside
 from orchestrator.winner import Chosen, chosen
-from trainers import model_files
+from trainers import model_files, stores
 from trainers.cell import Workspace
 from trainers.errors import UserError
 from trainers.health import CollapsedError
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", dest="model", metavar="MODEL", help="default: foldwise-NAME[-LANGUAGE]")
     parser.add_argument("--data", metavar="ROOT", help="folder of the corpora (default: where the sweep had them)")
     parser.add_argument("--encoder", metavar="DIR_OR_NAME", help="checkpoint (default: where the sweep had it)")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     parser.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     return parser
 
@@ -100,6 +100,7 @@ def _main(words: argparse.Namespace) -> None:
         name = words.model or _name(asked.sweep, choice.language)
         making = _Making(asked, choice, refit_of(found.spec, workspace), name)
         folder = refit(making.spec, workspace, progress=_progress(making))
+        stores.send(folder)
         _register(uri, making, folder)
 
 

@@ -23,9 +23,9 @@ import torch
 
 from orchestrator.asked import named
 from orchestrator.audit import Speech
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ledger import KEY, Ledger
-from trainers import cell, encoders
+from trainers import cell, encoders, stores
 from trainers.embeddings import unpack
 from trainers.encoder_files import DEFAULT_ENCODER
 from trainers.errors import UserError, unknown
@@ -85,7 +85,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "cell", nargs="+", metavar="CELL", help="first digits of its key, or NAME CONFIGURATION LANGUAGE FOLD"
     )
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     parser.add_argument("--encoder", metavar="DIR_OR_NAME", help="its checkpoint (default: the demo's, or as a sweep)")
     return parser
 
@@ -179,10 +179,12 @@ def _threads(versions: Mapping[str, str]) -> Iterator[None]:
 
 
 def _workspace(store: Path, spec: CellSpec, encoder: str | None, scratch: Path, device: torch.device) -> cell.Workspace:
+    stores.bring_all(store / "prepared")
     found = Speech(store / "prepared").of(spec)
     if found is None:
         raise UserError(f"what cell {spec.key()[:12]} heard is not prepared in {store / 'prepared'}")
     own = store / "demo" / "encoder"
+    stores.bring(own)
     asked = encoder or (str(own) if protocol_named(spec.protocol).is_demo and own.is_dir() else DEFAULT_ENCODER)
     workspace = cell.Workspace(found[0], encoders.locate(asked), scratch, device)
     splits = workspace.splits(spec)

@@ -20,7 +20,7 @@ from orchestrator.answers.rows import Row
 from orchestrator.answers.shown import answered
 from orchestrator.answers.table import reasons
 from orchestrator.asked import Asked, named, report_folder
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ledger import Ledger
 from orchestrator.pictures import confusions, curves, distances, embeddings, parallel, slices, swept, views
 from orchestrator.pictures.chapter import Chapter, Group
@@ -28,6 +28,7 @@ from orchestrator.pictures.drawing import Picture, inlined
 from orchestrator.pictures.material import Material
 from orchestrator.pictures.style import STYLE
 from orchestrator.records import publish
+from trainers import stores
 from trainers.errors import UserError, unknown
 
 CHAPTERS: tuple[Callable[[Material], Chapter], ...] = (
@@ -63,7 +64,7 @@ def _parser() -> Parser:
         description="Write a sweep's answer as one page with pictures. Opens test scores, counted.",
     )
     parser.add_argument("name", metavar="NAME", help="a sweep that was run; NAME/DIGEST an earlier one")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (STORE/reports/NAME-DIGEST)")
     parser.add_argument("--reference", metavar="CONFIG", help="compare with this configuration (the sweep's own)")
     return parser
@@ -81,7 +82,16 @@ def _written(words: argparse.Namespace) -> Path:
         asked = replace(asked, reference=words.reference)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     ledger = Ledger(store)
-    return write_report(ledger, asked, answered(ledger, asked), folder)
+    ledger.bring(asked.keys)
+    page = write_report(ledger, asked, answered(ledger, asked), folder)
+    if words.out is None:
+        share(store, asked)
+    return page
+
+
+def share(store: Path, asked: Asked) -> None:
+    """Send a sweep's report to the bucket behind its store, where there is one."""
+    stores.push(store, report_folder(store, asked).relative_to(store).as_posix())
 
 
 def write_report(ledger: Ledger, asked: Asked, comparison: Comparison, folder: Path) -> Path:

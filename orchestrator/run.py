@@ -1,6 +1,5 @@
 """Runs what a plan lacks: cells to the engine, results to MLflow, progress to the person who waits."""
 
-import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,8 @@ from orchestrator.timings import Timing, rehearsed
 from orchestrator.tracking import Tracker
 from orchestrator.work import CellWork
 from search_spaces import Sweep
+from trainers import stores
+from trainers.corpora.prepared import share
 from trainers.spec import CellSpec
 
 
@@ -76,7 +77,7 @@ def run_missing(
         outcome = run(
             cells,
             [dict(configuration.values) for configuration in answer.plan.configurations],
-            CellWork(answer.ground.prepared.paths, encoders_of(answer), answer.ledger.store, answer.selector),
+            work_of(answer),
             scratch=answer.ledger.store / "ray",
             slots=means.slots,
             gpus_per_cell=means.gpus_per_cell,
@@ -98,12 +99,23 @@ def run_missing(
     return mirror.answer, replace(outcome, done=outcome.done - canaries.alive)
 
 
+def work_of(answer: Answer) -> CellWork:
+    """What slots do. Prepared speech and encoders are sent to the bucket first, where one is behind the store."""
+    store, folders = answer.ledger.store, encoders_of(answer)
+    if stores.bucket_of(store):
+        share(answer.ground.prepared)
+        folders = {
+            name: stores.shared_folder(store, folder, f"encoders/{name[:16]}") for name, folder in folders.items()
+        }
+    return CellWork(answer.ground.prepared.paths, folders, store, answer.selector)
+
+
 def forget_losers(store: Path, plan: Plan, dropped: Collection[int]) -> None:
     """Remove the checkpoints of configurations that are out of the race, and of stages that only these need."""
     losing = [cell for cell in plan.cells if cell.configuration in dropped]
     needed = {cell.stage for cell in plan.cells if cell.configuration not in dropped}
     for key in {cell.key for cell in losing} | {cell.stage for cell in losing if cell.stage} - needed:
-        shutil.rmtree(store / "checkpoints" / key, ignore_errors=True)
+        stores.forget_checkpoint(store / "checkpoints" / key)
 
 
 @dataclass
@@ -216,6 +228,7 @@ class Growing:
         answer, listed = mirror.answer, list(mirror.answer.sweep.listed or ())
         if point not in listed:
             self.search.note(point)
+            stores.push(answer.ledger.store, "searches")
             sweep = replace(answer.sweep, listed=(*listed, point))
             mirror.grow(replace(answer, sweep=sweep, plan=self.replan(sweep)))
             listed.append(point)

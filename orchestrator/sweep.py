@@ -37,7 +37,7 @@ from orchestrator.slots import HopelessError
 from orchestrator.timings import Timing
 from orchestrator.tracking import Tracker
 from search_spaces import Sweep
-from trainers import stages
+from trainers import stages, stores
 from trainers.credentials import masked
 from trainers.errors import UserError, require
 
@@ -86,6 +86,7 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     )
     if not asked.dry_run:
         require_store(store)
+    stores.pull(store, "sweeps", "searches")
     with preparing(out) as report:
         stood = ground.find(places, report)
     request = Request(
@@ -220,6 +221,7 @@ def _report(out: Console, answer: Answer, record: Asked, comparison: Comparison,
     except (UserError, OSError) as error:
         out.print(f"no report: {error}", markup=False)
         return
+    stores.push(answer.ledger.store, page.parent.relative_to(answer.ledger.store).as_posix())
     mirror.files(page.parent)
     out.print(f"report: {page}", markup=False, soft_wrap=True)
 

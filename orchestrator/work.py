@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.ledger import Ledger
+from trainers import stores
 from trainers.result import Result
 from trainers.spec import CellSpec
 
@@ -24,7 +25,8 @@ Work = Callable[[dict[str, Any], Callable[[int, int, str], None], Callable[[], b
 class CellWork:
     """Made by the driver, called once in each slot's process: it opens corpora, encoders and ledger and keeps them.
 
-    `encoder_folders`: fingerprint -> where that encoder lies.
+    `encoder_folders`: fingerprint -> where that encoder lies. Where a bucket is behind the store, each node has all of
+    it in a folder of its own, and brings there what it lacks.
     """
 
     prepared: tuple[Path, ...]
@@ -37,11 +39,14 @@ class CellWork:
         from trainers.corpora.prepared import open_prepared
         from trainers.ranks import from_first, leads
 
+        for folder in self.encoder_folders.values():
+            stores.bring(folder)
         first, *others = self.encoder_folders.items()
         workspaces = {first[0]: cell.Workspace(open_prepared(self.prepared), first[1], self.store)}
         for fingerprint, folder in others:
             workspaces[fingerprint] = workspaces[first[0]].with_encoder(folder)
         ledger = Ledger(self.store)
+        ledger.send_kept()
 
         def work(
             payload: dict[str, Any], report: Callable[[int, int, str], None], stopped: Callable[[], bool]
@@ -66,6 +71,22 @@ class CellWork:
             return summary(result, self.select_on)
 
         return work
+
+    def __reduce__(self) -> tuple[Callable[..., "CellWork"], tuple[object, ...]]:
+        prepared = tuple(map(stores.portable, self.prepared))
+        encoders = {name: stores.portable(folder) for name, folder in self.encoder_folders.items()}
+        return _arrived, (prepared, encoders, stores.portable(self.store), self.select_on)
+
+
+def _arrived(
+    prepared: tuple[Path | stores.Place, ...],
+    encoders: Mapping[str, Path | stores.Place],
+    store: Path | stores.Place,
+    select_on: str,
+) -> CellWork:
+    """On another node, or in another process of this one."""
+    folders = {name: stores.arrived(place) for name, place in encoders.items()}
+    return CellWork(tuple(map(stores.arrived, prepared)), folders, stores.arrived(store), select_on)
 
 
 def _rehearse(

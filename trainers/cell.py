@@ -1,7 +1,6 @@
 """spec → result: the one function that the orchestrator calls, and a command that trains one cell alone."""
 
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from trainers import adaptation, encoders, floors, stages
+from trainers import adaptation, encoders, floors, stages, stores
 from trainers.audio.front_end import FrontEnd
 from trainers.building import Trained, build, build_stage
 from trainers.corpora.prepared import Prepared
@@ -202,7 +201,7 @@ def run_stage(
     result = StageResult(method.product().state_dict(), facts, finished.history)
     if leads():
         stages.write(workspace.store, stage, result)
-        shutil.rmtree(folder, ignore_errors=True)
+        stores.forget_checkpoint(folder)
     return result
 
 
@@ -272,7 +271,7 @@ def _watched(until: int | None) -> int:
 
 def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:
     """Drop a cell's checkpoint; to be called once its result is kept."""
-    shutil.rmtree(workspace.store / "checkpoints" / spec.key(), ignore_errors=True)
+    stores.forget_checkpoint(workspace.store / "checkpoints" / spec.key())
 
 
 def _scored(spec: CellSpec, method: Trained, finished: Run, evaluation: Evaluation) -> Result:

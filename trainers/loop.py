@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from trainers.audio.draws import stable_seed
 from trainers.encoders import trainable
+from trainers.errors import UserError
 from trainers.health import require_alive
 from trainers.ranks import average_gradients, from_first, leads
 from trainers.schedules import warm_up
 from trainers.spec import Training
+from trainers.stores import share_checkpoint, take_checkpoint
 
 CURVE_POINTS = 200
 """How many steps of a run leave a row of losses, λ and τ in the history."""
@@ -172,6 +174,11 @@ def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: R
     except (OSError, RuntimeError) as error:  # torch tells of a full disk in a RuntimeError
         half_written.unlink(missing_ok=True)
         warnings.warn(f"checkpoint {checkpoint} cannot be written, training goes on without: {error}", stacklevel=2)
+        return
+    try:
+        share_checkpoint(checkpoint)
+    except UserError as error:
+        warnings.warn(f"checkpoint {checkpoint} is on this node alone, training goes on: {error}", stacklevel=2)
 
 
 def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | None) -> Run | None:
@@ -181,13 +188,18 @@ def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | No
     found = _checkpointed(checkpoint) if leads() else None
     if not from_first(lambda: found is not None):
         return None
+    if found is None:
+        take_checkpoint(checkpoint)
     state = found or _loaded(checkpoint)
+    if state["run"]["step"] != from_first(lambda: state["run"]["step"]):  # a node could not send its last one
+        raise RuntimeError(f"checkpoint {checkpoint} is not the same on all nodes of this cell")
     method.load_state_dict(state["method"])
     optimiser.load_state_dict(state["optimiser"])
     return Run(**state["run"])
 
 
 def _checkpointed(checkpoint: Path) -> dict[str, Any] | None:
+    take_checkpoint(checkpoint)
     if not checkpoint.is_file():
         return None
     try:

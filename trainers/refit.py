@@ -21,7 +21,6 @@ checkpoint and its folder `<store>/models/<key>`, and equal specs give equal wei
 as many threads. A training that has collapsed for certain is given up as a cell's is.
 """
 
-import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trainers import model_files
+from trainers import model_files, stores
 from trainers.building import Trained, build
 from trainers.cell import Workspace, run_stage, versions
 from trainers.corpora.prepared import Prepared
@@ -77,7 +76,7 @@ def refit(
     if not _is_sound(folder):
         method, finished = fit(spec, workspace, progress=progress, stopped=stopped)
         model_files.write(folder, _told(spec, workspace, finished), _weights(method, spec, workspace))
-        shutil.rmtree(workspace.store / "checkpoints" / spec.key(), ignore_errors=True)
+        stores.forget_checkpoint(workspace.store / "checkpoints" / spec.key())
     return folder
 
 

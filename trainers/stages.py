@@ -1,7 +1,8 @@
 """Stages: parts of a training that several cells share, computed once and stored under the hash of what they depend on.
 
 `<store>/stages/<key[:2]>/<key>/` holds `weights.safetensors` and `stage.json` (the spec, facts, curves, and the
-checksum of the weights). A folder is renamed into place when it is whole.
+checksum of the weights). A folder is renamed into place when it is whole. In a bucket the weights lie under their own
+checksum, `weights.<16 digits>.safetensors`, and `stage.json`, which is created once, is the commit.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError, require
 from trainers.methods.configs import has_stage, stage_settings
 from trainers.spec import CellSpec, Training
+from trainers.stores import bucket_of, forget_checkpoint
 
 CODE_VERSION = 2
 """Raised by hand whenever the same stage would come out with other weights; then the versions of the methods that
@@ -103,11 +105,23 @@ def folder_of(store: Path, key: str) -> Path:
 
 def is_done(store: Path, key: str) -> bool:
     """Whether a stage lies there; its weights are checked when they are read."""
-    return (folder_of(store, key) / "stage.json").is_file()
+    if (folder_of(store, key) / "stage.json").is_file():
+        return True
+    bucket = bucket_of(store)
+    return bucket is not None and bucket.about(_told_key(key)) is not None
 
 
 def read(store: Path, key: str) -> StageResult | None:
     """A stored stage; None where it is not there, or damaged: then it is set aside with a warning."""
+    found = _read_here(store, key)
+    if found is None and _fetched(store, key):
+        found = _read_here(store, key)
+        if found is None:  # what was fetched is damaged, so the bucket's is
+            _set_aside_there(store, key)
+    return found
+
+
+def _read_here(store: Path, key: str) -> StageResult | None:
     folder = folder_of(store, key)
     if not folder.is_dir():
         return None
@@ -128,7 +142,8 @@ def read(store: Path, key: str) -> StageResult | None:
 def set_aside(store: Path, keys: Iterable[str]) -> None:
     """Rename these stages, as far as they are there, so that they are computed anew; half-trained ones are dropped."""
     for key in keys:
-        shutil.rmtree(store / "checkpoints" / key, ignore_errors=True)
+        forget_checkpoint(store / "checkpoints" / key)
+        _set_aside_there(store, key)
         if folder_of(store, key).is_dir():
             _set_aside(folder_of(store, key), "aside")
 
@@ -152,7 +167,7 @@ def write(store: Path, spec: StageSpec, result: StageResult) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        if not folder.exists():
+        if not folder.exists() and _committed(store, spec.key(), scratch):
             scratch.rename(folder)
         for left in folder.parent.glob(f".{folder.name}.*.partial"):  # of writers that were killed, or too late
             shutil.rmtree(left, ignore_errors=True)
@@ -162,6 +177,47 @@ def write(store: Path, spec: StageSpec, result: StageResult) -> None:
             raise UserError(f"cannot write stage {folder}: {reason}; nothing stored was lost") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _told_key(key: str) -> str:
+    return f"stages/{key[:2]}/{key}/stage.json"
+
+
+def _weights_key(key: str, told: Mapping[str, Any]) -> str:
+    return f"stages/{key[:2]}/{key}/weights.{str(told.get('weights_sha256'))[:16]}.safetensors"
+
+
+def _committed(store: Path, key: str, made: Path) -> bool:
+    """Write a whole stage to the bucket behind a store, where there is one; False where another writer was first."""
+    bucket = bucket_of(store)
+    if bucket is None:
+        return True
+    content = (made / "stage.json").read_bytes()
+    bucket.send(_weights_key(key, json.loads(content)), made / "weights.safetensors")
+    return bucket.create(_told_key(key), content)
+
+
+def _fetched(store: Path, key: str) -> bool:
+    """Whether the bucket behind a store has this stage, which then lies here as it lies there."""
+    bucket = bucket_of(store)
+    content = bucket.get(_told_key(key)) if bucket else None
+    if bucket is None or content is None:
+        return False
+    folder = folder_of(store, key)
+    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
+    scratch.mkdir(parents=True)
+    (scratch / "stage.json").write_bytes(content)
+    with suppress(ValueError, AttributeError):
+        bucket.fetch(_weights_key(key, json.loads(content)), scratch / "weights.safetensors")
+    with suppress(OSError):  # another process was quicker
+        scratch.rename(folder)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return True
+
+
+def _set_aside_there(store: Path, key: str) -> None:
+    if bucket := bucket_of(store):
+        bucket.move(_told_key(key), f"set_aside/stages/{key}-{uuid.uuid4().hex[:8]}.json")
 
 
 def _checksum(told: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +27,9 @@ WHOLE = ".whole.json"
 """Beside a folder's objects, written last: the names and lengths of its files."""
 SENT = ".sent"
 """Ends the name of a note beside a file that others write, too: the version of it in the bucket that we know."""
+CHECKPOINT = "last.pt"
+CHECKPOINT_PATIENCE_S = 10.0
+"""How long a training waits for a server to take its checkpoint."""
 AT_ONCE = 16
 """Objects on their way at a time."""
 
@@ -146,6 +149,21 @@ def send(path: Path) -> None:
         send_folder(path, afar)
 
 
+def shared_folder(store: Path, folder: Path, key: str) -> Path:
+    """A folder that slots on other nodes need, sent to the bucket behind a store; where it is to be found from now on,
+    on every node. One that lies elsewhere goes to `key`."""
+    bucket = bucket_of(store)
+    if bucket and not folder.is_relative_to(store):
+        place = store / key
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.unlink(missing_ok=True)  # it led to a folder that is gone
+            place.symlink_to(folder.resolve())
+        folder = place
+    send(folder)
+    return folder
+
+
 def send_folder(folder: Path, to: Afar) -> None:
     """Write all files of a folder, then the list that makes them count."""
     files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
@@ -162,6 +180,21 @@ def bring(path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         return path.exists() or _brought(path, afar)
+
+
+def is_seen(path: Path) -> bool:
+    """Whether a file is here, or would be brought."""
+    afar = behind(path)
+    return path.exists() or (afar is not None and afar.bucket.about(afar.key) is not None)
+
+
+def bring_all(home: Path) -> None:
+    """Fetch the folders and files right below this folder that this node lacks."""
+    if afar := behind(home):
+        listed = afar.bucket.list(afar.key)
+        names = {key.removeprefix(f"{afar.key}/").split("/")[0] for key in listed}
+        for name in sorted(names):
+            bring(home / name)
 
 
 def _brought(path: Path, afar: Afar) -> bool:
@@ -211,24 +244,40 @@ def push(store: Path, *folders: str) -> None:
         _each(lambda file: bucket.send(file.relative_to(store).as_posix(), file), files)
 
 
-def publish_newer(file: Path, patience_s: float) -> None:
-    """Send a file that this node wrote and others may write after it, and note which version that is."""
-    if afar := behind(file):
-        bucket = Bucket(afar.bucket.url, patience_s)
-        bucket.send(afar.key, file)
-        if told := bucket.about(afar.key):
-            file.with_name(f"{file.name}{SENT}").write_text(told.version)
+def share_checkpoint(file: Path) -> None:
+    """Send a checkpoint, over the one before, and note which version that is; UserError where that fails."""
+    bucket = bucket_of(file.parents[2]) if len(file.parents) > 2 else None
+    if bucket:
+        bucket = replace(bucket, patience_s=min(CHECKPOINT_PATIENCE_S, bucket.patience_s))
+        bucket.send(_checkpoint_key(file.parent), file)
+        if told := bucket.about(_checkpoint_key(file.parent)):
+            _note(file).write_text(told.version)
 
 
-def take_newer(file: Path) -> None:
-    """Fetch a file if somebody else has written it since this node last sent it; else what is here is as new."""
-    afar = behind(file)
-    if afar is None:
+def take_checkpoint(file: Path) -> None:
+    """Fetch a checkpoint if another node has written it since this one last sent it; else what is here is as new."""
+    bucket = bucket_of(file.parents[2]) if len(file.parents) > 2 else None
+    if bucket is None:
         return
-    note, found = file.with_name(f"{file.name}{SENT}"), afar.bucket.about(afar.key)
-    known = note.read_text() if note.is_file() and file.is_file() else ""
-    if found and found.version != known and afar.bucket.fetch(afar.key, file):
-        note.write_text(found.version)
+    known = _note(file).read_text() if _note(file).is_file() and file.is_file() else ""
+    found = bucket.about(_checkpoint_key(file.parent))
+    if found and found.version != known and bucket.fetch(_checkpoint_key(file.parent), file):
+        _note(file).write_text(found.version)
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint of a cell or stage, here and in the bucket."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if bucket := bucket_of(folder.parents[1]):
+        bucket.delete(_checkpoint_key(folder))
+
+
+def _checkpoint_key(folder: Path) -> str:
+    return f"checkpoints/{folder.name}/{CHECKPOINT}"
+
+
+def _note(file: Path) -> Path:
+    return file.with_name(f"{file.name}{SENT}")
 
 
 def _each(task: object, of: Iterable[object]) -> None:

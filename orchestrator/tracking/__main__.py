@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from orchestrator.asked import Asked, named, sweeps
-from orchestrator.command_line import Parser
+from orchestrator.command_line import Parser, add_store
 from orchestrator.ledger import Ledger
 from orchestrator.tracking.sync import UnreachableError, sync
 from orchestrator.tracking.tracker import default_uri
@@ -64,7 +64,7 @@ def _parser() -> Parser:
     sending.add_argument(
         "names", nargs="*", metavar="NAME", help="sweeps, or NAME/DIGEST (default: all, the newest of each)"
     )
-    sending.add_argument("--store", type=Path, default=Path("runs"), help="folder of results (default: runs)")
+    add_store(sending)
     sending.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     sending.add_argument(
         "--tests", action="store_true", help="test scores too, even if nobody opened them yet; counted"

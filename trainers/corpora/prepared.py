@@ -1,6 +1,7 @@
 """Prepared audio: every clip decoded once to 16 kHz mono, in files below `<store>/prepared` that all processes map."""
 
 import hashlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers import stores
 from trainers.corpora.copies import Copy, known_copies
 from trainers.corpora.manifest import corpus_at
 from trainers.corpora.parts import DamagedError, Part, open_part, require_as_written
@@ -63,6 +65,7 @@ class Prepared:
     def look_for_copies(self, report: Callable[[str], None] = lambda _: None) -> tuple[Copy, ...]:
         """As `copies`; `report` gets a line now and then."""
         names = [clip.id for clip in self.utterances]
+        stores.bring(copies_path(self.paths[0].parent, self.fingerprint))
         return known_copies(self.paths[0].parent, self.fingerprint, names, self.samples, report)
 
     def __reduce__(self) -> tuple[Callable[[Sequence[Path]], "Prepared"], tuple[tuple[Path, ...]]]:
@@ -98,9 +101,34 @@ def prepare(
 def open_prepared(paths: Sequence[Path]) -> Prepared:
     """Prepared corpora by their folders alone (`Prepared.paths`), as a slot opens them; UserError if one is damaged."""
     try:
-        return Prepared([open_part(Path(path)) for path in paths])
+        return Prepared([_brought(Path(path)) for path in paths])
     except DamagedError as error:
         raise UserError(f"prepared audio is damaged: {error}; the next sweep makes it anew") from error
+
+
+def _brought(folder: Path) -> Part:
+    """A part from here, or from the bucket behind its store, which has it whole where this copy is damaged."""
+    stores.bring(folder)
+    try:
+        return open_part(folder)
+    except DamagedError:
+        if stores.behind(folder) is None or not folder.exists():
+            raise
+        folder.rename(folder.with_name(f"{folder.name}.damaged-{secrets.token_hex(4)}"))
+        stores.bring(folder)
+        return open_part(folder)
+
+
+def copies_path(home: Path, fingerprint: str) -> Path:
+    """Where `Prepared.copies` are kept."""
+    return home / f"copies-{fingerprint[:16]}.json"
+
+
+def share(prepared: Prepared) -> None:
+    """Write prepared corpora to the bucket behind their store, where there is one, for slots on other nodes."""
+    for folder in prepared.paths:
+        stores.send(folder)
+    stores.send(copies_path(prepared.paths[0].parent, prepared.fingerprint))
 
 
 def refuse_unreadable(unreadable: Mapping[str, str], max_bad: int) -> None:

@@ -24,6 +24,7 @@ from trainers.corpora.scan import Scan
 from trainers.corpora.sources import THREADS, Stamp, content_hashes, stamp
 from trainers.corpora.utterance import Utterance
 from trainers.errors import UserError
+from trainers.stores import bring
 
 BATCH = 64
 """Clips that are decoded before the next are begun: bounds the memory."""
@@ -51,7 +52,7 @@ def part_of(found: Scan, data_root: Path, home: Path, report: Report) -> Part:
     with _writing(home), _alone(home, found.corpus.name) as alone:
         if alone:
             _sweep_up(home, found.corpus.name)
-        if folder.exists():
+        if bring(folder):
             try:
                 return _opened(folder, fingerprint)
             except DamagedError as error:

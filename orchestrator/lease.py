@@ -1,0 +1,108 @@
+"""Who may write to a store in a bucket: an object that its holder creates, and writes anew as long as it lives.
+
+An object whose holder has been silent for `STALE_S` may be taken over, by one taker. All times are the server's.
+"""
+
+import json
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+from trainers.bucket import Bucket
+from trainers.errors import UserError
+from trainers.stores import bucket_of, copy_of
+
+LOCK = "sweep.lock"
+BEAT_S, STALE_S = 20.0, 120.0
+"""Seconds between two signs of life, and of silence after which a holder counts as dead."""
+
+
+@contextmanager
+def held(
+    store: Path, who: str, refusal: Callable[[str], str], *, beat_s: float = BEAT_S, stale_s: float = STALE_S
+) -> Iterator[None]:
+    """Hold the bucket behind a store, where there is one; within this nobody else does.
+
+    `who`: JSON that names this holder; `refusal`: what a UserError says, of the JSON that names the other one. The
+    working copy must be this process's alone: a lock of the same copy is that of a process that died. If another
+    takes the store over after all, since this one was silent for long, this process is interrupted as by Ctrl-C.
+    """
+    bucket = bucket_of(store)
+    if bucket is None:
+        yield
+        return
+    mine = _Lease(bucket, json.dumps({"who": who, "copy": copy_of(store), "token": uuid4().hex}).encode())
+    if not (bucket.create(LOCK, mine.content) or mine.takes_over(copy_of(store), stale_s)):
+        raise UserError(refusal(_told(bucket.get(LOCK), "who")))
+    ended = threading.Event()
+    beating = threading.Thread(target=mine.beat, args=(ended, beat_s), daemon=True, name="store's lock")
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join(5.0)
+        with suppress(UserError):  # it goes stale by itself
+            mine.leave()
+
+
+@dataclass(frozen=True)
+class _Lease:
+    bucket: Bucket
+    content: bytes
+
+    def takes_over(self, copy: str, stale_s: float) -> bool:
+        """Whether the lock that is there was its holder's last word, and of all who see that we are the one."""
+        theirs, about = self.bucket.get(LOCK), self.bucket.about(LOCK)
+        if theirs is None or about is None:
+            return self.bucket.create(LOCK, self.content)
+        silent_s = (self.bucket.now() - about.modified).total_seconds()
+        if _told(theirs, "copy") != copy and silent_s < stale_s:
+            return False
+        claim = self._claim(_told(theirs, "token"), stale_s)
+        if not claim or self.bucket.get(LOCK) != theirs:
+            return False
+        self.bucket.put(LOCK, self.content)
+        return True
+
+    def _claim(self, token: str, stale_s: float) -> bool:
+        """Whether it is up to us to follow the holder of `token`. A claim stays, so that nobody comes late to it; one
+        whose taker died before it wrote the lock is followed by the next."""
+        for number in count():
+            claim = f"{LOCK}.after/{token}-{number}"
+            if self.bucket.create(claim, self.content):
+                return True
+            taker = self.bucket.about(claim)
+            if taker is None or (self.bucket.now() - taker.modified).total_seconds() < stale_s:
+                return False
+        raise AssertionError
+
+    def beat(self, ended: threading.Event, beat_s: float) -> None:
+        """Show that we live; a server that is away hears of it later."""
+        quick = replace(self.bucket, patience_s=min(self.bucket.patience_s, beat_s))
+        while not ended.wait(beat_s):
+            with suppress(UserError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                now = quick.get(LOCK)
+                if now is not None and now != self.content:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    return
+                quick.put(LOCK, self.content)
+
+    def leave(self) -> None:
+        if self.bucket.get(LOCK) == self.content:
+            self.bucket.delete(LOCK)
+
+
+def _told(content: bytes | None, name: str) -> str:
+    try:
+        return str(json.loads(content or b"")[name])
+    except (ValueError, KeyError, TypeError):
+        return ""
