@@ -6,7 +6,7 @@ local: whole results that the bucket does not have yet.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from orchestrator import records
 from trainers.bucket import Bucket
 from trainers.stores import AT_ONCE, bucket_of
+from trainers.withdrawn import withdraw
 
 UNSENT = "unsent"
 
@@ -69,6 +70,14 @@ class Cells:
         for name in (_record(key), _details(key, checksum)):
             self.bucket.move(name, f"{folder}/{name.rpartition('/')[2]}")
 
+    def withdraw(self, keys: Collection[str]) -> None:
+        """Move results, and what was trained of them half-way, to `set_aside/`; other nodes drop their own."""
+        folder, wanted = withdraw(self.store, keys), set(keys)
+        for key in self.keys() & wanted:
+            self.set_aside(key, folder)
+        half = self.bucket.list("checkpoints")
+        self.bucket.delete(*(name for name in half if name.split("/")[1] in wanted))
+
     # --- what is still to be sent
 
     def keep(self, key: str, packed: records.Packed) -> None:
@@ -102,13 +111,6 @@ def cells_of(store: Path) -> Cells | None:
     """The results behind a store; None behind a plain folder."""
     bucket = bucket_of(store)
     return Cells(bucket, store) if bucket else None
-
-
-def forget_checkpoints(store: Path, keys: Iterable[str]) -> None:
-    """Remove what these cells and stages have there of half a training."""
-    if bucket := bucket_of(store):
-        wanted = set(keys)
-        bucket.delete(*(name for name in bucket.list("checkpoints") if name.split("/")[1] in wanted))
 
 
 def _record(key: str) -> str:

@@ -1,11 +1,14 @@
-"""Who may write to a store in a bucket: an object that its holder creates, and writes anew as long as it lives.
+"""Who may write to a store: a file that is locked; in a bucket also an object that its holder creates, and writes anew
+as long as it lives.
 
 An object whose holder has been silent for `STALE_S` may be taken over, by one taker. All times are the server's.
 """
 
+import fcntl
 import json
 import os
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,13 +18,52 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+from orchestrator import records
+from trainers import stores
 from trainers.bucket import Bucket
 from trainers.errors import UserError
-from trainers.stores import bucket_of, copy_of
 
 LOCK = "sweep.lock"
 BEAT_S, STALE_S = 20.0, 120.0
 """Seconds between two signs of life, and of silence after which a holder counts as dead."""
+
+
+@contextmanager
+def locked(store: Path, name: str, since: str) -> Iterator[None]:
+    """Hold a store for the sweep `name`; UserError that says who holds it where somebody does."""
+    path = store / LOCK
+    with records.writing(path):
+        file = path.open("a+")
+    with file:
+        _claim(file.fileno(), path)
+        me = json.dumps({"sweep": name, "pid": os.getpid(), "host": socket.gethostname(), "since": since})
+        with records.writing(path):
+            file.truncate(0)
+            print(me, file=file, flush=True)
+        try:
+            with held(store, me, lambda told: _refusal(store, told)):
+                yield
+        finally:
+            file.truncate(0)
+
+
+def _claim(number: int, path: Path) -> None:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        told = ""
+        with suppress(OSError):
+            told = path.read_text()
+        raise UserError(_refusal(path.parent, told)) from error
+
+
+def _refusal(store: Path, told: str) -> str:
+    try:
+        who = json.loads(told)
+        holder = f"sweep {who['sweep']!r} (process {who['pid']} on {who['host']}, since {who['since']})"
+    except (ValueError, KeyError, TypeError):
+        holder = "another sweep that is just starting"
+    return f"store {stores.told(store)!r} is held by {holder}; wait for it, stop it, or choose another --store"
 
 
 @contextmanager
@@ -34,12 +76,12 @@ def held(
     working copy must be this process's alone: a lock of the same copy is that of a process that died. If another
     takes the store over after all, since this one was silent for long, this process is interrupted as by Ctrl-C.
     """
-    bucket = bucket_of(store)
+    bucket = stores.bucket_of(store)
     if bucket is None:
         yield
         return
-    mine = _Lease(bucket, json.dumps({"who": who, "copy": copy_of(store), "token": uuid4().hex}).encode())
-    if not (bucket.create(LOCK, mine.content) or mine.takes_over(copy_of(store), stale_s)):
+    mine = _Lease(bucket, json.dumps({"who": who, "copy": stores.copy_of(store), "token": uuid4().hex}).encode())
+    if not (bucket.create(LOCK, mine.content) or mine.takes_over(stores.copy_of(store), stale_s)):
         raise UserError(refusal(_told(bucket.get(LOCK), "who")))
     ended = threading.Event()
     beating = threading.Thread(target=mine.beat, args=(ended, beat_s), daemon=True, name="store's lock")

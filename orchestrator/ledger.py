@@ -5,11 +5,9 @@ counts how often test scores were looked at; `sweep.lock` names the one sweep th
 """
 
 import fcntl
-import json
 import os
 import re
 import shutil
-import socket
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestrator import afar, lease, openings, records
-from trainers import stores
+from trainers import withdrawn
 from trainers.errors import UserError
 from trainers.result import Result
 
@@ -57,7 +55,7 @@ class Ledger:
         """
         key = result.spec.key()
         path = self.path(key)
-        with _writing(path), _locked(path.parent / ".lock"):
+        with records.writing(path), _locked(path.parent / ".lock"):
             packed = records.pack(result)
             if self._afar:  # whatever the server does now
                 self._afar.keep(key, packed)
@@ -85,7 +83,9 @@ class Ledger:
         return None
 
     def send_kept(self) -> None:
-        """Write the results to the bucket that could not be sent when they came."""
+        """Drop what was set aside on other nodes, and write the results to the bucket that could not be sent when they
+        came."""
+        withdrawn.heed(self.store)
         for path in self._afar.unsent() if self._afar else ():
             try:
                 self.write(records.result(path, whole=True))
@@ -188,19 +188,16 @@ class Ledger:
 
         Returns how many results there were.
         """
-        folder = self.store / "set_aside" / _now().replace(":", "")
+        folder = self.store / "set_aside" / now().replace(":", "")
         moved = 0
         keys = list(keys)
-        afar.forget_checkpoints(self.store, keys)
         for key in keys:
             shutil.rmtree(self.store / "checkpoints" / key, ignore_errors=True)
         if self._afar:
-            there = self._afar.keys()
-            self._afar.pull(self._files(), keys)
-            for key in there.intersection(keys):
-                self._afar.set_aside(key, folder.relative_to(self.store).as_posix())
+            self.bring(keys)
+            self._afar.withdraw(keys)
         for path in self._files_of(keys):
-            with _writing(folder / path.name):
+            with records.writing(folder / path.name):
                 path.replace(folder / path.name)
             moved += path.suffix == ".json"
         return moved
@@ -208,28 +205,16 @@ class Ledger:
     def opened(self, sweep: str, keys: Iterable[str]) -> int:
         """Note that a sweep's test scores were looked at; returns how often that has happened, this time included."""
         if self._counts:
-            with _writing(openings.log_path(self.store)):
-                openings.note(self.store, sweep, set(keys), _now())
+            with records.writing(openings.log_path(self.store)):
+                openings.note(self.store, sweep, set(keys), now())
         return openings.count(self.store, sweep)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold the store for the sweep `name`; UserError that says who holds it where somebody does."""
-        path = self.store / "sweep.lock"
-        with _writing(path):
-            held = path.open("a+")
-        with held:
-            _claim(held.fileno(), path)
-            me = {"sweep": name, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
-            with _writing(path):
-                held.truncate(0)
-                print(json.dumps(me), file=held, flush=True)
-            with lease.held(self.store, json.dumps(me), lambda told: _held(self.store, told)):
-                self.send_kept()
-                try:
-                    yield
-                finally:
-                    held.truncate(0)
+        with lease.locked(self.store, name, now()):
+            self.send_kept()
+            yield
 
     def path(self, key: str) -> Path:
         """Where the record of a cell lies, or would lie."""
@@ -271,16 +256,6 @@ def _numbers(result: Result) -> str:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Make the folder of `path`; what the disk refuses becomes a UserError with the path."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write {error.filename or path}: {error.strerror}; nothing stored was lost") from error
-
-
-@contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Two writers of one cell go one after the other."""
     with path.open("a") as file:
@@ -288,25 +263,5 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _claim(number: int, path: Path) -> None:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        try:
-            told = path.read_text()
-        except OSError:
-            told = ""
-        raise UserError(_held(path.parent, told)) from error
-
-
-def _held(store: Path, told: str) -> str:
-    try:
-        who = json.loads(told)
-        holder = f"sweep {who['sweep']!r} (process {who['pid']} on {who['host']}, since {who['since']})"
-    except (ValueError, KeyError, TypeError):
-        holder = "another sweep that is just starting"
-    return f"store {stores.told(store)!r} is held by {holder}; wait for it, stop it, or choose another --store"
-
-
-def _now() -> str:
+def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -11,8 +11,8 @@ import os
 import sys
 import warnings
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -74,6 +74,16 @@ def write(path: Path, packed: Packed, rename: Rename) -> None:
     """Write a result's details, then its record at `path`. OSError where the disk refuses."""
     publish(details_path(path), packed.details, rename)
     publish(path, packed.record, rename)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of `path`; what the disk refuses becomes a UserError with the path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or path}: {error.strerror}; nothing stored was lost") from error
 
 
 def publish(path: Path, content: bytes, rename: Rename = os.replace) -> None:

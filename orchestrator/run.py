@@ -24,7 +24,7 @@ from orchestrator.timings import Timing, rehearsed
 from orchestrator.tracking import Tracker
 from orchestrator.work import CellWork
 from search_spaces import Sweep
-from trainers import stores
+from trainers import checkpoints, stores
 from trainers.corpora.prepared import share
 from trainers.spec import CellSpec
 
@@ -115,7 +115,7 @@ def forget_losers(store: Path, plan: Plan, dropped: Collection[int]) -> None:
     losing = [cell for cell in plan.cells if cell.configuration in dropped]
     needed = {cell.stage for cell in plan.cells if cell.configuration not in dropped}
     for key in {cell.key for cell in losing} | {cell.stage for cell in losing if cell.stage} - needed:
-        stores.forget_checkpoint(store / "checkpoints" / key)
+        checkpoints.forget(store / "checkpoints" / key)
 
 
 @dataclass

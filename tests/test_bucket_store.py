@@ -28,7 +28,7 @@ from tests.object_server import BUCKET, ObjectServer, serving
 from tests.synthetic_results import hits, result, spec
 from tests.test_loop import StopAfter
 from tests.test_stage_store import OTHER, RESULT, SPEC, is_what_was_written
-from trainers import stages, stores
+from trainers import checkpoints, stages, stores
 from trainers.bucket import Bucket
 from trainers.corpora.prepared import open_prepared, prepare, share
 from trainers.errors import UserError
@@ -232,6 +232,12 @@ def test_results_that_are_set_aside_are_missing_on_every_node_but_not_gone(
     assert Ledger(node("three")).read(key) is None
     there = Bucket(url).list()
     assert sum(name.startswith("set_aside/") and key in name for name in there) == 2
+    one.send_kept()  # as each slot does when it begins
+    assert one.read(key) is None
+    one.write(made(correct=3))  # anew
+    one.send_kept()
+    assert Ledger(node("four")).read(key) == made(correct=3)
+    there = Bucket(url).list()
     assert [name for name in there if name.startswith("checkpoints/")] == ["checkpoints/other/last.pt"]
 
 
@@ -263,6 +269,9 @@ def test_stages_are_shared_the_first_stays_and_damage_is_found(node: Callable[[s
     stages.write(two, OTHER, RESULT)
     stages.set_aside(one, [OTHER.key()])
     assert not stages.is_done(one, OTHER.key())
+    assert stages.is_done(two, OTHER.key())  # its own copy, until it hears of that
+    Ledger(two).send_kept()
+    assert stages.read(two, OTHER.key()) is None
     assert stages.read(node("three"), OTHER.key()) is None
 
 
@@ -298,7 +307,7 @@ def test_a_training_that_stopped_on_one_node_ends_on_another_with_the_same_bits(
     back: list[int] = []  # the first node, whose own checkpoint is older than the bucket's, by three epochs
     train(torn, cell.training, 0, validate=lambda: 0.5, checkpoint=file, progress=lambda step, *_: back.append(step))
     assert back == []
-    stores.forget_checkpoint(there.parent)
+    checkpoints.forget(there.parent)
     assert not Bucket(url).list("checkpoints")
 
 
@@ -312,7 +321,7 @@ def test_a_checkpoint_that_cannot_be_sent_is_a_warning_and_the_training_ends(
     with pytest.raises(Stopped):
         train(small_world.method(cell), cell.training, 0, validate=lambda: 0.5, checkpoint=file, stopped=StopAfter(6))
     _files.cache_clear()
-    monkeypatch.setattr(stores, "CHECKPOINT_PATIENCE_S", 0.2)
+    monkeypatch.setattr(checkpoints, "PATIENCE_S", 0.2)
 
     def away(step: int, *_: object) -> None:
         if step == 7:

@@ -145,7 +145,7 @@ class Bucket:
         ends_at, pause_s, said = time.monotonic() + self.patience_s, 0.1, False
         while True:
             try:
-                return ask(_files(urlsplit(self.url).scheme, os.getpid()))
+                return ask(_files(urlsplit(self.url).scheme, os.getpid(), os.environ.get("AWS_ENDPOINT_URL", "")))
             except (UserError, FileExistsError):
                 raise
             except FileNotFoundError as error:
@@ -171,7 +171,7 @@ class Bucket:
 
 
 @lru_cache(maxsize=8)
-def _files(scheme: str, _process: int) -> Any:
+def _files(scheme: str, _process: int, _server: str) -> Any:
     """fsspec's file system; one for each process, since it has a thread of its own that no fork takes along."""
     import fsspec
 

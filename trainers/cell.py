@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from trainers import adaptation, encoders, floors, stages, stores
+from trainers import adaptation, checkpoints, encoders, floors, stages
 from trainers.audio.front_end import FrontEnd
 from trainers.building import Trained, build, build_stage
 from trainers.corpora.prepared import Prepared
@@ -201,7 +201,7 @@ def run_stage(
     result = StageResult(method.product().state_dict(), facts, finished.history)
     if leads():
         stages.write(workspace.store, stage, result)
-        stores.forget_checkpoint(folder)
+        checkpoints.forget(folder)
     return result
 
 
@@ -271,7 +271,7 @@ def _watched(until: int | None) -> int:
 
 def forget_checkpoint(spec: CellSpec, workspace: Workspace) -> None:
     """Drop a cell's checkpoint; to be called once its result is kept."""
-    stores.forget_checkpoint(workspace.store / "checkpoints" / spec.key())
+    checkpoints.forget(workspace.store / "checkpoints" / spec.key())
 
 
 def _scored(spec: CellSpec, method: Trained, finished: Run, evaluation: Evaluation) -> Result:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from trainers import checkpoints
 from trainers.audio.draws import stable_seed
 from trainers.encoders import trainable
 from trainers.errors import UserError
@@ -19,7 +20,6 @@ from trainers.health import require_alive
 from trainers.ranks import average_gradients, from_first, leads
 from trainers.schedules import warm_up
 from trainers.spec import Training
-from trainers.stores import share_checkpoint, take_checkpoint
 
 CURVE_POINTS = 200
 """How many steps of a run leave a row of losses, λ and τ in the history."""
@@ -176,7 +176,7 @@ def _save(checkpoint: Path, method: Method, optimiser: torch.optim.AdamW, run: R
         warnings.warn(f"checkpoint {checkpoint} cannot be written, training goes on without: {error}", stacklevel=2)
         return
     try:
-        share_checkpoint(checkpoint)
+        checkpoints.share(checkpoint)
     except UserError as error:
         warnings.warn(f"checkpoint {checkpoint} is on this node alone, training goes on: {error}", stacklevel=2)
 
@@ -189,7 +189,7 @@ def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | No
     if not from_first(lambda: found is not None):
         return None
     if found is None:
-        take_checkpoint(checkpoint)
+        checkpoints.take(checkpoint)
     state = found or _loaded(checkpoint)
     if state["run"]["step"] != from_first(lambda: state["run"]["step"]):  # a node could not send its last one
         raise RuntimeError(f"checkpoint {checkpoint} is not the same on all nodes of this cell")
@@ -199,7 +199,7 @@ def _resumed(method: Method, optimiser: torch.optim.AdamW, checkpoint: Path | No
 
 
 def _checkpointed(checkpoint: Path) -> dict[str, Any] | None:
-    take_checkpoint(checkpoint)
+    checkpoints.take(checkpoint)
     if not checkpoint.is_file():
         return None
     try:

@@ -30,7 +30,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trainers import model_files, stores
+from trainers import checkpoints, model_files
 from trainers.building import Trained, build
 from trainers.cell import Workspace, run_stage, versions
 from trainers.corpora.prepared import Prepared
@@ -76,7 +76,7 @@ def refit(
     if not _is_sound(folder):
         method, finished = fit(spec, workspace, progress=progress, stopped=stopped)
         model_files.write(folder, _told(spec, workspace, finished), _weights(method, spec, workspace))
-        stores.forget_checkpoint(workspace.store / "checkpoints" / spec.key())
+        checkpoints.forget(workspace.store / "checkpoints" / spec.key())
     return folder
 
 

@@ -21,11 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from trainers import checkpoints
 from trainers.audio.front_end import FrontEnd
 from trainers.errors import UserError, require
 from trainers.methods.configs import has_stage, stage_settings
 from trainers.spec import CellSpec, Training
-from trainers.stores import bucket_of, forget_checkpoint
+from trainers.stores import bucket_of
+from trainers.withdrawn import withdraw
 
 CODE_VERSION = 2
 """Raised by hand whenever the same stage would come out with other weights; then the versions of the methods that
@@ -141,8 +143,10 @@ def _read_here(store: Path, key: str) -> StageResult | None:
 
 def set_aside(store: Path, keys: Iterable[str]) -> None:
     """Rename these stages, as far as they are there, so that they are computed anew; half-trained ones are dropped."""
+    keys = list(keys)
+    withdraw(store, keys)
     for key in keys:
-        forget_checkpoint(store / "checkpoints" / key)
+        checkpoints.forget(store / "checkpoints" / key)
         _set_aside_there(store, key)
         if folder_of(store, key).is_dir():
             _set_aside(folder_of(store, key), "aside")

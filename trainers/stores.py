@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,11 +25,6 @@ MARKER = ".bucket.json"
 """In a working copy: the URL that it mirrors, and a word that tells this copy from all others."""
 WHOLE = ".whole.json"
 """Beside a folder's objects, written last: the names and lengths of its files."""
-SENT = ".sent"
-"""Ends the name of a note beside a file that others write, too: the version of it in the bucket that we know."""
-CHECKPOINT = "last.pt"
-CHECKPOINT_PATIENCE_S = 10.0
-"""How long a training waits for a server to take its checkpoint."""
 AT_ONCE = 16
 """Objects on their way at a time."""
 
@@ -222,14 +217,15 @@ def forget(path: Path) -> None:
 
 
 def pull(store: Path, *folders: str) -> None:
-    """Make these folders of a working copy what the bucket has; for small files that change under one name."""
+    """Make these folders of a working copy what the bucket has; for small files that change under one name. Of what the
+    bucket lacks only JSON is removed: other files are derived."""
     bucket = bucket_of(store)
     if bucket is None:
         return
     for folder in folders:
         there = {key for key in bucket.list(folder) if not key.endswith(WHOLE)}
         _each(lambda key: bucket.fetch(key, store / key), there)
-        here = {file.relative_to(store).as_posix() for file in (store / folder).rglob("*") if file.is_file()}
+        here = {file.relative_to(store).as_posix() for file in (store / folder).rglob("*.json") if file.is_file()}
         for stale in here - there:
             (store / stale).unlink(missing_ok=True)
 
@@ -242,42 +238,6 @@ def push(store: Path, *folders: str) -> None:
     for folder in folders:
         files = [file for file in (store / folder).rglob("*") if file.is_file()]
         _each(lambda file: bucket.send(file.relative_to(store).as_posix(), file), files)
-
-
-def share_checkpoint(file: Path) -> None:
-    """Send a checkpoint, over the one before, and note which version that is; UserError where that fails."""
-    bucket = bucket_of(file.parents[2]) if len(file.parents) > 2 else None
-    if bucket:
-        bucket = replace(bucket, patience_s=min(CHECKPOINT_PATIENCE_S, bucket.patience_s))
-        bucket.send(_checkpoint_key(file.parent), file)
-        if told := bucket.about(_checkpoint_key(file.parent)):
-            _note(file).write_text(told.version)
-
-
-def take_checkpoint(file: Path) -> None:
-    """Fetch a checkpoint if another node has written it since this one last sent it; else what is here is as new."""
-    bucket = bucket_of(file.parents[2]) if len(file.parents) > 2 else None
-    if bucket is None:
-        return
-    known = _note(file).read_text() if _note(file).is_file() and file.is_file() else ""
-    found = bucket.about(_checkpoint_key(file.parent))
-    if found and found.version != known and bucket.fetch(_checkpoint_key(file.parent), file):
-        _note(file).write_text(found.version)
-
-
-def forget_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a cell or stage, here and in the bucket."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if bucket := bucket_of(folder.parents[1]):
-        bucket.delete(_checkpoint_key(folder))
-
-
-def _checkpoint_key(folder: Path) -> str:
-    return f"checkpoints/{folder.name}/{CHECKPOINT}"
-
-
-def _note(file: Path) -> Path:
-    return file.with_name(f"{file.name}{SENT}")
 
 
 def _each(task: object, of: Iterable[object]) -> None:

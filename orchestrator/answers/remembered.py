@@ -44,7 +44,9 @@ class Memory:
 
     def of(self, keys: Iterable[str]) -> dict[str, Tally]:
         """The tallies of those cells that are done; what was counted anew is remembered."""
-        stamps = _stamps(self.ledger.store, set(keys))
+        wanted = set(keys)
+        self.ledger.bring(wanted)
+        stamps = _stamps(self.ledger.store, wanted)
         known, places = self._known
         found = {key: places[key] for key, stamp in stamps.items() if known.get(key) == stamp}
         lacking = [key for key in stamps if key not in found]
