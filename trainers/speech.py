@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.audio.front_end import SAMPLE_RATE_HZ, FrontEnd, bounds, hear
+from trainers.audio.front_end import SAMPLE_RATE_HZ, FrontEnd, Known, bounds, hear, known_of
 from trainers.audio.log_mel import HOP, log_mel
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS, Utterance
@@ -24,7 +24,7 @@ class Speech:
     prepared: Prepared
     front_end: FrontEnd
     device: torch.device
-    _bounds: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _known: dict[int, Known] = field(default_factory=dict)
     _mels: dict[int, Tensor] = field(default_factory=dict)
 
     @property
@@ -65,15 +65,15 @@ class Speech:
 
     def _heard(self, number: int, start: float | None, reach: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         samples = self.prepared.samples(number)
-        return hear(samples, self.front_end, edges=self._edges(number), start=start, reach=reach)
+        return hear(samples, self.front_end, known=self._known_of(number), start=start, reach=reach)
 
-    def _edges(self, number: int) -> tuple[int, int]:
-        """Where trimming begins and ends a clip."""
-        if number not in self._bounds:
+    def _known_of(self, number: int) -> Known:
+        """Where trimming begins and ends a clip, and its gain."""
+        if number not in self._known:
             samples = self.prepared.samples(number)
             require_sound(self.prepared.utterances[number].id, samples)
-            self._bounds[number] = bounds(samples, self.front_end.trim_db)
-        return self._bounds[number]
+            self._known[number] = known_of(samples, self.front_end)
+        return self._known[number]
 
     def windows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The fewest windows that cover each clip, evenly spread: (m,) places in `numbers`, (m,) starts in [0, 1).
@@ -83,8 +83,8 @@ class Speech:
         places: list[int] = []
         starts: list[float] = []
         for place, number in enumerate(numbers.tolist()):
-            begin, end = self._edges(number)
-            spare = max(0, end - begin - self.front_end.n_samples)
+            known = self._known_of(number)
+            spare = max(0, known.end - known.begin - self.front_end.n_samples)
             count = 1 + -(-spare // self.front_end.n_samples)
             firsts = [round(window * spare / max(1, count - 1)) for window in range(count)]
             places += [place] * count

@@ -107,7 +107,8 @@ def waiting(prepared: Prepared, store: Path) -> Table:
         told = ("byol", ByolConfig(tau_horizon="paper"), training, front_end, "open", "speaker", "urdu", 0, 0)
         spec = CellSpec(*told, place.encoder_fingerprint, "")
         speech = place.speech(spec.front_end)
-        method = build(spec, place.split(spec), speech, place.backbone)
+        split = place.splits(spec).of(spec.target, spec.fold, spec.config)
+        method = build(spec, split, speech, place.backbone)
         waited, marks = Waited(speech), list[tuple[float, float]]()
         train(
             method,

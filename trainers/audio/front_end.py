@@ -47,7 +47,7 @@ class FrontEnd:
 
 
 def bounds(samples: NDArray[np.float32], trim_db: float | None) -> tuple[int, int]:
-    """First sample, and the one after the last, that trimming keeps of a whole clip (n,); worth caching.
+    """First sample, and the one after the last, that trimming keeps of a whole clip (n,).
 
     Frames of 25 ms every 10 ms; kept is all from the first to the last frame whose energy is at most `trim_db`
     below the loudest frame's. A silent clip is kept whole, and so is every clip if `trim_db` is None.
@@ -65,25 +65,40 @@ def hear(
     samples: NDArray[np.float32],
     front_end: FrontEnd,
     *,
-    edges: tuple[int, int] | None = None,
+    known: "Known | None" = None,
     start: float | None = None,
     reach: float = 1.0,
 ) -> NDArray[np.float32]:
     """A whole clip (n,) to the (n_samples,) float32 that a model hears: trim, level, crop, zeros at the end.
 
-    `edges`: what `bounds` gave for this clip. `start`: a number in [0, 1) that places a random crop; without it
+    `known`: what `known_of` gave for this clip. `start`: a number in [0, 1) that places a random crop; without it
     (in evaluation) a random crop is the centre. The level is that of the whole trimmed clip, not of the crop.
     `reach` above 1 hears on beyond the window, for what is sped up before it is cut: `reach` times n_samples, in steps
     of 20 ms and up to 30 s, that begin where the window does.
     """
-    begin, end = edges if edges is not None else bounds(samples, front_end.trim_db)
-    speech = samples[begin:end]
+    known = known or known_of(samples, front_end)
+    speech = samples[known.begin : known.end]
     first = _crop_start(len(speech) - front_end.n_samples, front_end.crop, start)
     length = round(min(30.0, round(front_end.length_s * reach * 50) / 50) * SAMPLE_RATE_HZ)
     crop = speech[first : first + length]
     heard = np.zeros(length, dtype=np.float32)
-    heard[: len(crop)] = crop * _gain(speech, front_end.rms_db)
+    np.multiply(crop, known.gain, out=heard[: len(crop)], casting="same_kind")  # in float64, without an array of it
     return heard
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What does not change from crop to crop of a clip: the samples that trimming keeps, and their gain."""
+
+    begin: int
+    end: int
+    gain: np.float64
+
+
+def known_of(samples: NDArray[np.float32], front_end: FrontEnd) -> Known:
+    """Of a whole clip (n,); worth caching."""
+    begin, end = bounds(samples, front_end.trim_db)
+    return Known(begin, end, _gain(samples[begin:end], front_end.rms_db))
 
 
 def _crop_start(spare: int, crop: str, start: float | None) -> int:

@@ -1,0 +1,116 @@
+"""A whole sweep against a plain loop over its cells, and what slots beside each other are worth.
+
+`python -m tests.benchmarks.whole [--steps 400]`: `byol_tau` on the demo (45 cells and their 15 floors) by the command,
+with one slot that has all cores and with a slot a core, and the same cells by `cell.run` one after the other in one
+warm process, with as many threads, by the clock; nothing else may run beside. Work lasts from the first cell's
+beginning to the last one's end, as the ledger tells (a cell's seconds, and when its record was written). With equally
+many threads the results must be the same to the bit.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.ground import Places, find
+from orchestrator.ledger import Ledger
+from trainers import cell
+from trainers.result import Result
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds by the clock: the whole, from its start to the first cell's beginning, and the work itself."""
+
+    whole_s: float
+    start_s: float
+    work_s: float
+    cells: int
+
+
+def swept(store: Path, slots: int, steps: int) -> Took:
+    """The command, as a user gives it."""
+    asked = (
+        "byol_tau",
+        "--store",
+        str(store),
+        "--slots",
+        str(slots),
+        "--set",
+        f"steps={steps}",
+        f"epoch_steps={steps}",
+    )
+    began = time.time()
+    told = subprocess.run([sys.executable, "-m", "orchestrator.sweep", *asked], capture_output=True, text=True)
+    ended = time.time()
+    if told.returncode:
+        raise SystemExit(f"the sweep ended with {told.returncode}: {told.stderr[-2000:]}")
+    first, last, count = span(store)
+    return Took(ended - began, first - began, last - first, count)
+
+
+def span(store: Path) -> tuple[float, float, int]:
+    """When the first cell began and the last one ended (s since 1970), and how many there are."""
+    ledger = Ledger(store)
+    ends = [(ledger.path(key).stat().st_mtime, result) for key, result in results(store).items()]
+    return min(end - result.seconds["total"] for end, result in ends), max(end for end, _ in ends), len(ends)
+
+
+def results(store: Path) -> dict[str, Result]:
+    return {result.spec.key(): result for result in Ledger(store)}
+
+
+def plain(asked: dict[str, Result], store: Path, threads: int) -> Took:
+    """The same cells in the order of their records, in this process, prepared and warm."""
+    torch.set_num_threads(threads)
+    began = time.time()
+    ground = find(Places(store, None, None, "demo"), lambda _: None)
+    place = cell.Workspace(ground.prepared, ground.encoder_folder, store, torch.device("cpu"))
+    ledger = Ledger(store)
+    for result in asked.values():
+        ledger.write(cell.run(result.spec, place))
+        cell.forget_checkpoint(result.spec, place)
+    first, last, count = span(store)
+    return Took(time.time() - began, first - began, last - first, count)
+
+
+def numbers(result: Result) -> str:
+    """All of a result but where and how fast it ran."""
+    told = result.as_dict()
+    return repr(sorted((name, value) for name, value in told.items() if name not in ("seconds", "versions")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.whole", description=__doc__)
+    parser.add_argument("--steps", type=int, default=400)
+    steps = parser.parse_args().steps
+    cores = os.cpu_count() or 1
+    took: list[tuple[str, Took]] = []
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="whole-", dir="/var/tmp") as folder:
+        for slots, threads in ((1, cores), (cores, 1)):
+            there, here = Path(folder) / f"swept-{slots}", Path(folder) / f"alone-{slots}"
+            took.append((f"slots: {slots}, threads each: {threads}", swept(there, slots, steps)))
+            took.append((f"cell.run, one after the other, threads: {threads}", plain(results(there), here, threads)))
+            found, again = ({key: numbers(one) for key, one in results(store).items()} for store in (there, here))
+            console.print(f"{slots} slots: {'same results' if found == again else 'OTHER RESULTS'}")
+    table = Table("", "cells", "whole, s", "until the first cell, s", "work, s", title=f"byol_tau, demo, {steps} steps")
+    for name, each in took:
+        figures = (each.whole_s, each.start_s, each.work_s)
+        table.add_row(name, str(each.cells), *(f"{value:.1f}" for value in figures))
+    console.print(table)
+    (_, one), (_, alone), (_, several), (_, single) = took
+    console.print(f"one slot takes {one.work_s / alone.work_s:.3f} times as long as cell.run")
+    console.print(f"{cores} slots are {single.work_s / several.work_s:.2f} times as quick as cell.run with a thread")
+
+
+if __name__ == "__main__":
+    main()
