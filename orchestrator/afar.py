@@ -10,6 +10,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from orchestrator import records
 from trainers.bucket import Bucket
@@ -35,8 +36,8 @@ class Cells:
         path = self.store / _record(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         if details is not None:
-            records.publish(records.details_path(path), details)
-        records.publish(path, record)
+            _place(records.details_path(path), details)
+        _place(path, record)
         return True
 
     def pull(self, here: Collection[str], wanted: Collection[str] | None = None) -> None:
@@ -111,6 +112,13 @@ def cells_of(store: Path) -> Cells | None:
     """The results behind a store; None behind a plain folder."""
     bucket = bucket_of(store)
     return Cells(bucket, store) if bucket else None
+
+
+def _place(path: Path, content: bytes) -> None:
+    """Several processes of a node may bring the same at a time; what a power cut takes is brought again."""
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def _record(key: str) -> str:

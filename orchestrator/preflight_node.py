@@ -23,6 +23,10 @@ EDGE_BYTES = 65536
 """Of each recording its beginning and its end are compared, with its length: all of it would take hours."""
 
 
+TRIED_S = 60.0
+"""How long a bucket's server may stay away while it is tried: the driver does nothing else meanwhile."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is looked at: absolute folders; `run` names the traces that are left in the store and removed at the end."""
@@ -159,6 +163,7 @@ def _try_bucket(store: Path, name: str) -> str:
     bucket = stores.bucket_of(store)
     if bucket is None:
         return ""
+    bucket = replace(bucket, patience_s=min(bucket.patience_s, TRIED_S))
     key = f"{name}-{uuid4().hex[:8]}"
     try:
         if not bucket.create(key, b"first") or bucket.create(key, b"second") or bucket.get(key) != b"first":

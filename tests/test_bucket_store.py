@@ -123,6 +123,18 @@ def test_each_node_reads_what_another_wrote_one_by_one_and_all_at_once(node: Cal
     )
 
 
+def test_processes_of_one_node_that_miss_the_same_result_at_the_same_time_all_read_it(
+    node: Callable[[str], Path],
+) -> None:
+    results = [made(seed) for seed in range(4)]
+    for each in results:
+        Ledger(node("one")).write(each)
+    two = node("two")
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda number: Ledger(two).read(results[number % 4].spec.key()), range(48)))
+    assert found == results * 12
+
+
 def test_a_second_result_with_other_numbers_is_set_beside_and_the_first_stays_on_both_nodes(
     node: Callable[[str], Path], url: str
 ) -> None:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -191,9 +191,11 @@ def _files(scheme: str, _process: int, _server: str) -> Any:
 
 
 def _listed(told: dict[str, Any]) -> Listed:
-    modified = told.get("LastModified") or told.get("mtime") or told.get("created")
+    modified = next(told[name] for name in ("LastModified", "mtime", "updated", "created") if told.get(name))
     if isinstance(modified, str):
         modified = datetime.fromisoformat(modified)
+    if isinstance(modified, float):
+        modified = datetime.fromtimestamp(modified, UTC)
     assert isinstance(modified, datetime)
     size = int(told["size"])
     return Listed(size, modified, str(told.get("ETag") or told.get("etag") or f"{size}-{modified.timestamp()}"))
