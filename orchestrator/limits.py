@@ -17,6 +17,7 @@ from orchestrator.disk import Disk, held_bytes
 from orchestrator.preflight_node import try_store
 from orchestrator.records import publish
 from trainers.errors import UserError
+from trainers.stores import bucket_of
 
 GB = 1e9
 LOOK_S = 5.0
@@ -94,6 +95,8 @@ class Limits:
 def require_store(store: Path) -> None:
     """UserError where the store cannot be written, or its file system does not do what the ledger relies on."""
     if wrong := wrong_with(store):
+        if bucket_of(store):
+            raise UserError(wrong)
         raise UserError(
             f"store {str(store)!r} cannot be used: {wrong}; mount it for writing, on a file system that renames over "
             "and locks (a local disk, NFS 4, EFS, Lustre; a bucket by its URL), make room, or choose another --store"

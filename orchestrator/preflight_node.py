@@ -167,9 +167,11 @@ def _try_bucket(store: Path, name: str) -> str:
     key = f"{name}-{uuid4().hex[:8]}"
     try:
         if not bucket.create(key, b"first") or bucket.create(key, b"second") or bucket.get(key) != b"first":
-            return f"{bucket.url} lets an object that exists be created once more: its server ignores If-None-Match"
+            return (
+                f"store {bucket.url} lets an object that exists be created once more: its server ignores If-None-Match"
+            )
         bucket.put(key, b"third")
-        return "" if bucket.get(key) == b"third" else f"{bucket.url} does not show what was just written"
+        return "" if bucket.get(key) == b"third" else f"store {bucket.url} does not show what was just written"
     except UserError as error:
         return str(error)
     finally:
