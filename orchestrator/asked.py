@@ -118,6 +118,7 @@ def read(path: Path) -> Asked:
     """
     try:
         told = json.loads(path.read_bytes())
+        json.dumps(told, ensure_ascii=False).encode()  # half a character could not be written into any report
         schema = told.pop("schema")
         if schema > SCHEMA:
             raise UserError(f"{path} was written by a newer version (schema {schema}; this one reads up to {SCHEMA})")

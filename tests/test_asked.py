@@ -1,5 +1,6 @@
 """What a sweep was asked is found again, whole, by its name, and runs of one name are told apart."""
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -103,6 +104,14 @@ def test_a_damaged_record_is_told_in_one_line(tmp_path: Path, content: bytes) ->
     with pytest.raises(UserError, match="is no record of a sweep: ") as caught:
         named(tmp_path, "byol_tau")
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_with_half_a_character_is_told_in_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path, full())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"at": "\ud800"}))
+    with pytest.raises(UserError, match="is no record of a sweep: UnicodeEncodeError ") as caught:
+        named(tmp_path, "byol_tau")
+    str(caught.value).encode()
 
 
 def test_a_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:

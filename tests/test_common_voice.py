@@ -11,6 +11,7 @@ from tests.tiny_audio import Sounds
 from trainers.corpora import CORPORA
 from trainers.corpora.common_voice import CAP, corpus_of, labels_in
 from trainers.corpora.prepared import prepare
+from trainers.corpora.recordings import UnreadableError, decode
 from trainers.corpora.scan import Scan, scan
 from trainers.corpora.utterance import Labels, LeftOut
 from trainers.errors import UserError
@@ -162,6 +163,17 @@ def test_speakers_whose_short_names_are_the_same_keep_their_long_ones(tmp_path: 
     ids = ("0" * 100 + "a", "0" * 100 + "b")
     write(tmp_path, train=tuple(row(who, number) for number, who in enumerate(ids)))
     assert {clip.speaker for clip in found(tmp_path).utterances} == {f"common_voice_de:{client(who)}" for who in ids}
+
+
+def test_an_mp3_whose_header_promises_terabytes_of_sound_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "promise.mp3"
+    soundfile.write(path, np.zeros(16_000, np.float32), 16_000)
+    content = bytearray(path.read_bytes())
+    frames_at = content.index(b"Xing") + 8  # after the mark and its flags
+    content[frames_at : frames_at + 4] = b"\x7f\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match="Unable to allocate "):
+        decode(path)
 
 
 def test_a_path_without_suffix_is_an_mp3_as_in_the_first_versions(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
-"""`ray job stop` on a head of Ray that is started as on a cluster, with a token: the sweep has time to leave well."""
+"""Jobs on a head of Ray that is started as on a cluster, with a token: a stopped sweep has time to leave well, and what
+runs is the code of the folder that was submitted."""
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -103,3 +106,25 @@ def test_a_stopped_job_leaves_with_checkpoints_and_the_same_command_goes_on(head
     assert "SUCCEEDED" in head.job("status", "second").upper()
     assert sum(result.spec.method == "baseline" for result in Ledger(store)) == 2
     assert not list(store.glob("checkpoints/*"))
+
+
+def code_row(said: str) -> tuple[str, str]:
+    """Mark and finding of preflight's row about the code."""
+    found = re.search(r"^\W*([✓✗])\W+code\W+(.*)$", said, re.MULTILINE)
+    assert found, said
+    return found[1], found[2].split()[0]
+
+
+@pytest.mark.slow
+def test_a_job_runs_the_code_of_the_folder_that_was_submitted_on_driver_and_nodes(head: Head, tmp_path: Path) -> None:
+    """What is installed there is this checkout; the folder that is submitted holds another `plan.py`."""
+    folder = tmp_path / "laptop"
+    for name in ("orchestrator", "trainers", "search_spaces"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "orchestrator" / "plan.py").open("a") as plan:
+        plan.write("# Changed on the laptop.\n")
+    asked = ["--", sys.executable, "-m", "orchestrator.preflight", "--store", str(tmp_path / "store")]
+    installed = code_row(head.job("submit", *asked))
+    submitted = code_row(head.job("submit", "--working-dir", str(folder), *asked))
+    assert (installed[0], submitted[0]) == ("✓", "✓")
+    assert installed[1] != submitted[1]

@@ -4,6 +4,7 @@ import argparse
 import faulthandler
 import sys
 import time
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +27,7 @@ def main() -> int:
     with TemporaryDirectory(prefix="foldwise-fuzz-") as home:
         for kind in asked.kinds:
             began = time.monotonic()
-            found = fuzzed(kind, max(1, round(asked.inputs * KINDS[kind].share / weights)), Path(home), asked.seed)
+            found = fuzzed(kind, ceil(asked.inputs * KINDS[kind].share / weights), Path(home), asked.seed)
             counts = ", ".join(f"{count} {answer}" for answer, count in sorted(found.counts.items()))
             total += sum(found.counts.values())
             print(f"{'✗' if found.failures else '✓'} {kind}: {counts} in {time.monotonic() - began:.0f} s", flush=True)

@@ -52,7 +52,7 @@ def decode(path: Path) -> NDArray[np.float32]:
         told = _header(file)
         try:
             samples = file.read(dtype="float32", always_2d=True)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, MemoryError) as error:  # a header may promise a thousand GB
             raise UnreadableError(_first_line(error)) from error
         if len(samples) != file.frames:
             raise UnreadableError(f"it ends after {len(samples)} of {file.frames} samples")
