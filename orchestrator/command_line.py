@@ -44,11 +44,7 @@ class Parser(argparse.ArgumentParser):
 def add_store(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """`--store`: a folder, or the URL of a bucket; either way the command gets a folder to work in."""
     told = "folder of results, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (default: runs)"
-    parser.add_argument("--store", type=_store, default=Path("runs"), metavar="DIR_OR_URL", help=told)
-
-
-def _store(word: str) -> Path:
-    return stores.located(word) if stores.is_url(word) else Path(word)
+    parser.add_argument("--store", type=stores.given, default=Path("runs"), metavar="DIR_OR_URL", help=told)
 
 
 def _require_path(name: str, word: str) -> None:

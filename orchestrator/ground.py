@@ -12,6 +12,7 @@ from trainers import encoders
 from trainers.corpora import CORPORA, demo
 from trainers.corpora.manifest import is_manifest
 from trainers.corpora.prepared import Prepared, prepare
+from trainers.corpora.preparing import Room
 from trainers.encoder_files import DEFAULT_ENCODER
 from trainers.errors import UserError
 from trainers.protocols import PROTOCOLS, Protocol, own_protocol, protocol_named
@@ -59,8 +60,9 @@ class Places:
     encoders: tuple[str, ...] = ()
 
 
-def find(places: Places, report: Callable[[str], None]) -> Ground:
-    """Check protocol, corpora and encoder, prepare the audio; UserError names what is missing and what would do."""
+def find(places: Places, report: Callable[[str], None], room: Room = lambda *_: None) -> Ground:
+    """Check protocol, corpora and encoder, prepare the audio where there is `room`; UserError names what is missing and
+    what would do."""
     protocol = protocol_named(places.protocol)
     if protocol.is_demo:
         places = _demo(places, report)
@@ -72,7 +74,7 @@ def find(places: Places, report: Callable[[str], None]) -> Ground:
     corpora = _corpora(protocol, places.data, places.languages)
     several = {} if protocol.is_demo else _found(places.encoders)
     first = next(iter(several.values()), None) or _one(places.encoder or DEFAULT_ENCODER)
-    prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report)
+    prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report, room=room)
     precision = "bf16" if torch.cuda.is_available() else "fp32"
     return Ground(protocol, prepared, first.folder, first.fingerprint, precision, several)
 

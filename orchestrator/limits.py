@@ -58,6 +58,17 @@ class Limits:
                 f"--slots, or make room in {self.store}"
             )
 
+    def require_prepared(self, corpus: str, count: int) -> None:
+        """UserError where a corpus of so many bytes, prepared, would bring the store above what it may hold."""
+        if self.max_store_gb is None:
+            return
+        holds = held_bytes(self.store)
+        if holds + count > self.max_store_gb * GB:
+            raise UserError(
+                f"max-store-gb is {self.max_store_gb:g}; it must be at least {_up((holds + count) / GB)}: the store "
+                f"holds {holds / GB:.3g} GB, and {corpus} takes {count / GB:.3g} GB once it is prepared"
+            )
+
     def ended(self, event: Event) -> None:
         """A cell came to its end. After a failure the store is tried: what made one cell fail may await them all."""
         if event.summary is not None:

@@ -87,8 +87,9 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     if not asked.dry_run:
         require_store(store)
     stores.pull(store, "sweeps", "searches")
+    limits = Limits(store, asked.max_failures, asked.max_store_gb)
     with preparing(out) as report:
-        stood = ground.find(places, report)
+        stood = ground.find(places, report, limits.require_prepared)
     request = Request(
         tuple(asked.languages),
         tuple(asked.folds),
@@ -115,7 +116,6 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     )
     for line in bill.told():
         out.print(line, markup=False)
-    limits = Limits(store, asked.max_failures, asked.max_store_gb)
     limits.require_room(bill.expected.disk, [*(cell.key for cell in planned.cells), *planned.stages])
     if asked.dry_run:
         return 0

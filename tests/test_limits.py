@@ -10,6 +10,8 @@ from orchestrator.board import Event
 from orchestrator.disk import Disk, held_bytes
 from orchestrator.limits import Limits, require_store
 from tests.faults.mounts import read_only, small_disk
+from tests.tiny_audio import Sounds
+from trainers.corpora.prepared import prepare
 from trainers.errors import UserError
 
 
@@ -46,6 +48,26 @@ def test_a_plan_that_would_not_fit_is_refused_with_what_would_do(store: Path) ->
     Limits(store, max_store_gb=0.005).require_room(plan, ["mine"])
     with pytest.raises(UserError, match=r"at least 0\.006"):  # what is not the plan's own stays beside it
         Limits(store, max_store_gb=0.005).require_room(plan, ["another's"])
+
+
+def test_a_corpus_that_would_not_fit_is_not_decoded_and_one_that_is_there_fits(tmp_path: Path) -> None:
+    """Four clips of a second are 256 kB once they are prepared."""
+    columns = "path,language,speaker,gender,emotion"
+    rows = [f"{name}.wav,german,{name},female,happy" for name in "abcd"]
+    sounds = Sounds(tmp_path / "mine")
+    for name in "abcd":
+        sounds.at(f"{name}.wav", seconds=1.0)
+    sounds.text("manifest.csv", columns, *rows)
+    store = tmp_path / "store"
+    narrow, wide = Limits(store, max_store_gb=0.0002), Limits(store, max_store_gb=0.0003)
+    with pytest.raises(
+        UserError, match=r"^max-store-gb is 0\.0002; it must be .* mine takes 0\.000256 GB once it is pre"
+    ):
+        prepare(tmp_path, ["mine"], store, room=narrow.require_prepared)
+    assert not list(store.rglob("*.f32"))
+    made = prepare(tmp_path, ["mine"], store, room=wide.require_prepared)
+    assert sum(len(made.samples(number)) for number in range(4)) == 64_000
+    assert len(prepare(tmp_path, ["mine"], store, room=narrow.require_prepared).utterances) == 4
 
 
 def test_a_plan_that_writes_nothing_more_fits_into_any_store(store: Path) -> None:

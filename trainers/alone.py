@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainers import encoders
+from trainers import encoders, stores
 from trainers.building import build, build_stage
 from trainers.cell import Workspace, forget_checkpoint, require_place, run
 from trainers.corpora import CORPORA
@@ -36,7 +36,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("spec", type=Path, help="the cell as JSON: CellSpec's fields")
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help=f"folder or name (default: {DEFAULT_ENCODER})")
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of prepared audio and checkpoints")
+    parser.add_argument(
+        "--store", type=stores.given, default=Path("runs"), help="folder, or URL of a bucket, of audio and checkpoints"
+    )
     parser.add_argument(
         "--profile",
         nargs="?",

@@ -52,6 +52,11 @@ def is_url(store: str | Path) -> bool:
     return isinstance(store, str) and "://" in store
 
 
+def given(word: str) -> Path:
+    """What a user gave as `--store`: the folder itself, or this node's copy of the bucket with that URL."""
+    return located(word) if is_url(word) else Path(word)
+
+
 def _mark(folder: Path, url: str) -> None:
     if not (folder / MARKER).is_file():
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from trainers import stores
 from trainers.corpora.copies import Copy, known_copies
 from trainers.corpora.manifest import corpus_at
 from trainers.corpora.parts import DamagedError, Part, open_part, require_as_written
-from trainers.corpora.preparing import part_of
+from trainers.corpora.preparing import Room, part_of
 from trainers.corpora.scan import Scan, corpus_folder, scan
 from trainers.errors import UserError
 
@@ -79,8 +79,10 @@ def prepare(
     *,
     max_bad: int = 0,
     report: Callable[[str], None] = lambda _: None,
+    room: Room = lambda *_: None,
 ) -> Prepared:
-    """The corpora's clips, decoded now or found in `<store>/prepared`; `report` gets a line now and then.
+    """The corpora's clips, decoded now or found in `<store>/prepared`; `report` gets a line now and then, and `room` is
+    asked before a corpus is written.
 
     UserError: a corpus that is not there or has no usable clip, more than `max_bad` unreadable files, a store that
     cannot be written to.
@@ -90,7 +92,7 @@ def prepare(
     refuse_unreadable(bad, max_bad)
     for found in scans:
         _refuse_empty(found, data_root)
-    parts = [part_of(found, data_root.resolve(), store.resolve() / "prepared", report) for found in scans]
+    parts = [part_of(found, data_root.resolve(), store.resolve() / "prepared", report, room) for found in scans]
     left_out = {name: reason for found in scans for name, reason in found.left_out.items()}
     prepared = Prepared(parts, left_out, bad)
     refuse_unreadable(prepared.unreadable, max_bad)

@@ -32,11 +32,13 @@ BATCH = 64
 REPORT_EVERY_S = 2.0
 
 Report = Callable[[str], None]
+Room = Callable[[str, int], None]
+"""Is asked before so many bytes of a corpus are written, and may refuse."""
 Sources = dict[Path, tuple[Stamp, str]]
 
 
-def part_of(found: Scan, data_root: Path, home: Path, report: Report) -> Part:
-    """The corpus as prepared below `home`: opened where it is there and whole, else decoded.
+def part_of(found: Scan, data_root: Path, home: Path, report: Report, room: Room = lambda *_: None) -> Part:
+    """The corpus as prepared below `home`: opened where it is there and whole, else decoded, if there is `room`.
 
     A damaged one is set aside. Of two processes one decodes and the other waits. UserError: `home` cannot be written
     to, a source file changes while it is read, or no clip can be decoded.
@@ -57,6 +59,7 @@ def part_of(found: Scan, data_root: Path, home: Path, report: Report) -> Part:
                 return _opened(folder, fingerprint)
             except DamagedError as error:
                 _set_aside(folder, error, report)
+        _refuse_small_disk(found, home, room)
         return _made(found, folder, fingerprint, {path: sources[path][0] for path in paths}, report)
 
 
@@ -89,7 +92,6 @@ def _set_aside(folder: Path, cause: DamagedError, report: Report) -> None:
 
 
 def _made(found: Scan, folder: Path, fingerprint: str, stamps: dict[Path, Stamp], report: Report) -> Part:
-    _refuse_small_disk(found, folder.parent)
     scratch = folder.with_name(f".scratch.{found.corpus.name}.{os.getpid()}.{secrets.token_hex(4)}")
     scratch.mkdir()
     try:
@@ -184,8 +186,9 @@ def _move(scratch: Path, folder: Path) -> None:
             raise
 
 
-def _refuse_small_disk(found: Scan, home: Path) -> None:
-    needed = sum(clip.duration_s for clip in found.utterances) * SAMPLE_RATE_HZ * 4
+def _refuse_small_disk(found: Scan, home: Path, room: Room) -> None:
+    needed = round(sum(clip.duration_s for clip in found.utterances) * SAMPLE_RATE_HZ * 4)
+    room(found.corpus.name, needed)
     free = shutil.disk_usage(home).free
     if needed > free:
         raise UserError(f"{home} has {free / 1e9:.2f} GB free; {found.corpus.name} needs {needed / 1e9:.2f} GB there")
