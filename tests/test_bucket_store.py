@@ -63,6 +63,24 @@ def node(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     return of
 
 
+@pytest.mark.parametrize(
+    "name", ["../../evil", "a/../../evil", "/evil", "./evil"], ids=["up", "down and up", "root", "here"]
+)
+def test_no_name_in_a_bucket_leads_out_of_the_working_copy(
+    node: Callable[[str], Path], tmp_path: Path, url: str, name: str
+) -> None:
+    here, bucket = node("one"), Bucket(url)
+    for key, content in ((f"models/{stores.WHOLE}", json.dumps({name: 3}).encode()), (f"sweeps/{name}", b"abc")):
+        bucket.put(key, content)
+        assert bucket.get(key) == content
+    with pytest.raises(UserError, match=r"holds '.*evil', which no store writes; remove it there$"):
+        stores.bring(here / "models")
+    assert not (here / "models").exists()
+    with pytest.raises(UserError, match=r"holds '.*evil', which no store writes; remove it there$"):
+        stores.pull(here, "sweeps")
+    assert not list(tmp_path.rglob("evil"))
+
+
 def made(seed: int = 0, correct: int = 8) -> Result:
     return result(spec(seed=seed), hits(7, 6, 5, 4), {"urdu": hits(correct, 6, 5, 4), "english": hits(9, 9, 9, 9)})
 

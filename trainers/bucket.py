@@ -112,7 +112,15 @@ class Bucket:
         root = self._path(below)
         found = self._asked(lambda files: files.find(root, detail=True, withdirs=False))
         cut = len(self._path("")) + 1
-        return {name.lstrip("/")[cut:]: _listed(told) for name, told in found.items()}
+        return {self.sound(name.lstrip("/")[cut:]): _listed(told) for name, told in found.items()}
+
+    def sound(self, name: str) -> str:
+        """The name of an object that may become a file below a working copy; UserError for one that would lie
+        elsewhere: whoever may write to a bucket is not trusted with files."""
+        parts = name.split("/")
+        if name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts) or "\0" in name or "\\" in name:
+            raise UserError(f"store {self.url} holds {name!r}, which no store writes; remove it there")
+        return name
 
     def delete(self, *keys: str) -> None:
         """Remove objects, as far as they are there."""

@@ -203,7 +203,7 @@ def _brought(path: Path, afar: Afar) -> bool:
         return afar.bucket.fetch(afar.key, path)
     scratch = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
-        sizes: dict[str, int] = json.loads(listed)
+        sizes = {afar.bucket.sound(name): size for name, size in json.loads(listed).items()}
         _each(lambda name: afar.bucket.fetch(f"{afar.key}/{name}", scratch / name), sizes)
         if any(
             not (scratch / name).is_file() or (scratch / name).stat().st_size != size for name, size in sizes.items()
