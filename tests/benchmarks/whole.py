@@ -1,6 +1,6 @@
 """A whole sweep against a plain loop over its cells, and what slots beside each other are worth.
 
-`python -m tests.benchmarks.whole [--steps 400]`: `byol_tau` on the demo (45 cells and their 15 floors) by the command,
+`python -m tests.benchmarks.whole [--steps 20]`: `byol_tau` on the demo (45 cells and their 15 floors) by the command,
 with one slot that has all cores and with a slot a core, and the same cells by `cell.run` one after the other in one
 warm process, with as many threads, by the clock; nothing else may run beside. Work lasts from the first cell's
 beginning to the last one's end, as the ledger tells (a cell's seconds, and when its record was written). With equally
@@ -90,7 +90,7 @@ def numbers(result: Result) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.whole", description=__doc__)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=20)
     steps = parser.parse_args().steps
     cores = os.cpu_count() or 1
     took: list[tuple[str, Took]] = []

@@ -77,9 +77,11 @@ def fingerprint(samples: Samples) -> Fingerprint:
     halved = resample_poly(samples, 1, 2, window=_low_pass()).astype(np.float32)
     padded = np.pad(halved, (0, max(0, FRAME + HOP - len(halved))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
-    bands = _bands()
-    spectra = rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)[:, : len(bands)]
-    energy = (spectra.real**2 + spectra.imag**2) @ bands
+    begins, end = _bands()
+    spectra = rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)[:, :end]
+    energy = np.add.reduceat(
+        spectra.real**2 + spectra.imag**2, begins, axis=1
+    )  # a product of matrices wakes BLAS's threads
     falling = energy[:, :-1] - energy[:, 1:]
     grew = falling[1:] > falling[:-1]
     total = energy.sum(axis=1)
@@ -95,13 +97,12 @@ def _low_pass() -> NDArray[np.float32]:
 
 
 @cache
-def _bands() -> NDArray[np.float32]:
-    """(frequencies up to the highest in a band, bands): which band a frequency is in; bands are equally wide on a
-    logarithmic scale."""
+def _bands() -> tuple[NDArray[np.intp], int]:
+    """The number of each band's first frequency, and that after the last band; bands are equally wide on a logarithmic
+    scale."""
     edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1)
-    frequencies = np.fft.rfftfreq(FRAME, 1 / RATE_HZ)[:, None]
-    inside = (edges[:-1] <= frequencies) & (frequencies < edges[1:])
-    return inside[: 1 + int(np.flatnonzero(inside.any(axis=1))[-1])].astype(np.float32)
+    firsts = np.searchsorted(np.fft.rfftfreq(FRAME, 1 / RATE_HZ), edges)
+    return firsts[:-1], int(firsts[-1])
 
 
 def copies_among(names: Sequence[str], prints: Sequence[Fingerprint]) -> list[Copy]:

@@ -58,7 +58,8 @@ def decode(path: Path) -> NDArray[np.float32]:
             raise UnreadableError(f"it ends after {len(samples)} of {file.frames} samples")
     if not np.isfinite(samples).all():
         raise UnreadableError("it holds NaN or infinite samples")
-    return at_16_khz(samples.mean(axis=1, dtype=np.float32), told.sample_rate_hz)
+    mono = samples[:, 0] if told.channels == 1 else samples.mean(axis=1, dtype=np.float32)
+    return at_16_khz(mono, told.sample_rate_hz)
 
 
 def at_16_khz(mono: NDArray[np.float32], rate_hz: float) -> NDArray[np.float32]:
