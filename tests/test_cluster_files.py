@@ -36,6 +36,12 @@ def own() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def google(amazon: dict[str, Any]) -> dict[str, Any]:
+    """As docs/CLUSTER.md says to lay one over the other."""
+    return amazon | read("docs/cluster.gcp.yaml")
+
+
+@pytest.fixture(scope="module")
 def batch() -> str:
     return (ROOT / "slurm" / "sweep.sbatch").read_text()
 
@@ -84,6 +90,30 @@ def test_mlflow_runs_the_same_but_for_its_database(amazon: dict[str, Any], own: 
     assert server(own) == server(amazon)
     for config in (own, amazon):  # or the server starts seven processes for jobs of others, .23 GB each
         assert any("MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in line for line in config["head_start_ray_commands"])
+
+
+def test_ray_s_own_schema_takes_google_s_machines(google: dict[str, Any]) -> None:
+    validate_config(prepare_config(google))
+
+
+def test_google_s_machines_differ_in_provider_machines_and_driver_alone(
+    amazon: dict[str, Any], google: dict[str, Any]
+) -> None:
+    differing = {name for name in google if google[name] != amazon.get(name)}
+    assert differing == {"provider", "available_node_types", "worker_setup_commands"}
+    assert starts(google) == starts(amazon)
+
+
+def test_google_s_nodes_come_and_go_as_amazon_s_do(amazon: dict[str, Any], google: dict[str, Any]) -> None:
+    """Resources of AWS's types are looked up in `test_cluster_yaml.py`; Google's machines tell theirs by name."""
+    theirs, ours = google["available_node_types"], amazon["available_node_types"]
+    asked = ("min_workers", "max_workers", "priority", "resources")
+    for name in ours:
+        assert {key: theirs[name].get(key) for key in asked} == {key: ours[name].get(key) for key in asked}
+        assert theirs[name]["node_config"]["machineType"].endswith("-standard-8")
+    spot, on_demand = (theirs[name]["node_config"] for name in ("gpu_spot", "gpu_on_demand"))
+    assert spot.pop("scheduling") == [*on_demand.pop("scheduling"), {"preemptible": True}]
+    assert spot == on_demand
 
 
 def test_slurm_s_script_is_bash(batch: str) -> None:
