@@ -28,7 +28,7 @@ from tests.object_server import BUCKET, ObjectServer, serving
 from tests.synthetic_results import hits, result, spec
 from tests.test_loop import StopAfter
 from tests.test_stage_store import OTHER, RESULT, SPEC, is_what_was_written
-from trainers import checkpoints, stages, stores
+from trainers import checkpoints, stages, stores, withdrawn
 from trainers.bucket import Bucket
 from trainers.corpora.prepared import open_prepared, prepare, share
 from trainers.errors import UserError
@@ -79,6 +79,19 @@ def test_no_name_in_a_bucket_leads_out_of_the_working_copy(
     with pytest.raises(UserError, match=r"holds '.*evil', which no store writes; remove it there$"):
         stores.pull(here, "sweeps")
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_what_a_list_of_set_aside_results_names_is_dropped_if_it_is_a_key(
+    node: Callable[[str], Path], tmp_path: Path, url: str
+) -> None:
+    here, key = node("one"), "0" * 64
+    for kept in (tmp_path / "mine", here / "stages" / "mine", here / "stages" / "00" / key):
+        kept.mkdir(parents=True)
+    listed = ["../../../mine", str(tmp_path / "mine"), "", ".", "mine", 3, None, key]
+    Bucket(url).put(f"{withdrawn.FOLDER}/20261121T000000-00000000/{withdrawn.LIST}", json.dumps(listed).encode())
+    withdrawn.heed(here)
+    assert (tmp_path / "mine").is_dir()
+    assert [path.name for path in sorted((here / "stages").rglob("*"))] == ["00", "mine"]
 
 
 def made(seed: int = 0, correct: int = 8) -> Result:

@@ -5,6 +5,7 @@
 
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 from trainers.stores import bucket_of
 
+KEY = re.compile(r"[0-9a-f]{64}")
 FOLDER, LIST = "set_aside", "keys.json"
 
 
@@ -43,8 +45,9 @@ def heed(store: Path) -> None:
                 print(name, file=heeded, flush=True)
 
 
-def _drop(store: Path, keys: Iterable[str]) -> None:
-    for key in keys:
+def _drop(store: Path, keys: Iterable[object]) -> None:
+    """Only what is a key becomes a path: whoever may write to a bucket is not trusted with files."""
+    for key in filter(KEY.fullmatch, (key for key in keys if isinstance(key, str))):
         for ending in (".json", ".details.json.gz"):
             (store / "cells" / key[:2] / f"{key}{ending}").unlink(missing_ok=True)
         shutil.rmtree(store / "stages" / key[:2] / key, ignore_errors=True)
