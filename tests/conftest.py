@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from tests.object_server import serving
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.ground import Ground
+    from tests.object_server import ObjectServer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -28,6 +33,13 @@ def data_root() -> Path:
 def encoder_dir() -> Path:
     """Folder with Whisper tiny.en's encoder."""
     return _present(SHARED / "models" / "whisper-tiny.en-encoder")
+
+
+@pytest.fixture(scope="module")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ObjectServer]":
+    """A real S3 server on loopback, to which this process's environment leads."""
+    with pytest.MonkeyPatch.context() as patch, serving(tmp_path_factory.mktemp("object_server"), patch) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -3,28 +3,19 @@
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.object_server import BUCKET, ObjectServer, serving
+from tests.object_server import BUCKET, serving
 from trainers.bucket import Bucket
 from trainers.errors import UserError
 
 URL = f"s3://{BUCKET}/team/store"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
-    patch = pytest.MonkeyPatch()
-    with serving(tmp_path_factory.mktemp("server"), patch) as found:
-        yield found
-    patch.undo()
-
-
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("object_server")
 def test_of_sixteen_who_create_one_key_at_a_time_one_wins_and_its_content_stays() -> None:
     bucket = Bucket(URL)
     with ThreadPoolExecutor(16) as pool:
@@ -34,7 +25,7 @@ def test_of_sixteen_who_create_one_key_at_a_time_one_wins_and_its_content_stays(
     assert bucket.create("once", b"%d" % won.index(True))  # heard twice, as after an answer that was lost
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("object_server")
 def test_objects_are_written_over_moved_removed_and_told_by_keys_below_the_prefix(tmp_path: Path) -> None:
     bucket = Bucket(f"{URL}/plain")
     assert bucket.get("a/b") is None
@@ -63,7 +54,7 @@ def test_objects_are_written_over_moved_removed_and_told_by_keys_below_the_prefi
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("object_server")
 def test_a_large_file_and_a_listing_of_more_than_a_thousand_objects_come_back_whole(tmp_path: Path) -> None:
     bucket = Bucket(f"{URL}/many")
     with ThreadPoolExecutor(8) as pool:
@@ -85,7 +76,7 @@ def test_a_large_file_and_a_listing_of_more_than_a_thousand_objects_come_back_wh
         ("ftp://host/x", "unknown scheme of a store 'ftp'; there are: gs, s3"),
     ],
 )
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("object_server")
 def test_a_wrong_url_is_one_line_at_once_and_tells_no_secret(url: str, told: str) -> None:
     for ask in (lambda: Bucket(url).put("x", b""), lambda: Bucket(url).get("x"), lambda: Bucket(url).list()):
         began = time.monotonic()

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -38,16 +38,8 @@ from trainers.result import Result
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
-    patch = pytest.MonkeyPatch()
-    with serving(tmp_path_factory.mktemp("server"), patch) as found:
-        yield found
-    patch.undo()
-
-
 @pytest.fixture
-def url(server: ObjectServer, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  (it must run)
+def url(object_server: ObjectServer, request: pytest.FixtureRequest) -> str:  # noqa: ARG001  (it must run)
     """A store of the test's own."""
     return f"s3://{BUCKET}/{request.node.name.replace('[', '-').replace(']', '')}"
 

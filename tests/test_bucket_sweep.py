@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.ledger import Ledger
 from tests.local_ray import head
-from tests.object_server import BUCKET, ObjectServer, serving
+from tests.object_server import BUCKET, ObjectServer
 from tests.test_sweep import SHORT, sweep, table
 from trainers import stores
 from trainers.bucket import Bucket
@@ -68,24 +68,16 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
-    patch = pytest.MonkeyPatch()
-    with serving(tmp_path_factory.mktemp("server"), patch) as found:
-        yield found
-    patch.undo()
-
-
-@pytest.fixture(scope="module")
-def lab(server: ObjectServer, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def lab(object_server: ObjectServer, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
     there: list[int] = []
 
     def restart() -> None:
         while len(records()) < 2:
             time.sleep(0.1)
-        server.kill()
+        object_server.kill()
         time.sleep(3.0)
-        server.start()
+        object_server.start()
         there.append(len(records()))
 
     killer = threading.Thread(target=restart, daemon=True)

@@ -81,7 +81,7 @@ def test_the_autoscaler_is_asked_for_what_is_wanted_and_the_room_is_free_once_a_
 def test_slots_that_find_no_node_ask_for_as_many_as_cells_wait_for(cluster: Any, tmp_path: Path) -> None:
     board = start_board()
     ray.get(board.put.remote([Cell(name, 0, 0, None, {}) for name in "ab"], {}))
-    slots = Slots(board, list, None, 1.0, tmp_path, print, idle_s=0.1, grows=True)  # type: ignore[arg-type]
+    slots = Slots(board, list, None, 1.0, tmp_path, print, idle_s=0.1, grows=True)
 
     def asks_for(gpus: int) -> Callable[[], bool]:
         def look() -> bool:

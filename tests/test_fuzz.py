@@ -84,9 +84,9 @@ def test_a_sweep_of_other_types_is_refused_where_it_is_built(axes: Any) -> None:
     with pytest.raises(UserError, match=r"axes is .* a mapping from names"):
         Sweep("?", ByolConfig(), axes=axes)
     with pytest.raises(UserError, match="seeds is 3; it must be a tuple of whole numbers"):
-        Sweep("?", ByolConfig(), seeds=3)  # type: ignore[arg-type]
+        Sweep("?", ByolConfig(), seeds=3)
     with pytest.raises(UserError, match="config is 3; it must be settings of a method"):
-        Sweep("?", 3)  # type: ignore[arg-type]
+        Sweep("?", 3)
 
 
 def test_words_of_several_lines_are_refused_in_one() -> None:

@@ -120,7 +120,7 @@ def test_momenta_stand_by_their_distance_from_one(material: Material) -> None:
 def test_words_and_several_settings_have_rows_and_one_more_setting_has_lines() -> None:
     def of(values: list[dict[str, Any]]) -> Layout:
         names = {str(place): Candidate(str(place), {}, own) for place, own in enumerate(values)}
-        return layout_of(_Names(names))  # type: ignore[arg-type]
+        return layout_of(_Names(names))
 
     assert of([{"arm": "a"}, {"arm": "b"}]) == Layout("", "")
     assert of([{"x": 1, "y": 1}, {"x": 2, "y": 2}]) == Layout("", "")
@@ -257,7 +257,7 @@ def test_gains_are_those_of_the_tables_means_and_are_called_descriptive(material
 
 def test_a_ledger_is_read_once_for_each_configuration(material: Material) -> None:
     ledger = _Counting(material.ledger)
-    own = Material(ledger, material.asked, material.comparison)  # type: ignore[arg-type]
+    own = Material(ledger, material.asked, material.comparison)
     own.whole("tau=0.99")
     own.whole("tau=0.99")
     assert ledger.reads == 10

@@ -49,7 +49,7 @@ def test_a_trial_that_is_dropped_while_it_waits_for_the_board_lets_the_next_one_
     monkeypatch.setattr(trial, "mirror", noted_mirror)
     log = tmp_path / "log"
     with started(cpus=1):
-        scheduler = DropsTheOneBefore()  # type: ignore[no-untyped-call]
+        scheduler = DropsTheOneBefore()
         scheduler.board = board = start_board()
         first = [Cell(f"first{number}", number, 0, None, {}) for number in range(3)]
         never = [Cell(f"never{number}", number, 1, None, {}) for number in range(2)]

@@ -168,7 +168,7 @@ def test_domain_collapse_is_found_where_a_real_training_hears_the_corpus_and_not
         first = {number: int(own[0]) for own in clips for number in own.tolist()}
         return heard(numbers.new_tensor([first.get(number, number) for number in numbers.tolist()]), starts)
 
-    method.speech.mels = one_clip_a_corpus  # type: ignore[method-assign]
+    method.speech.mels = one_clip_a_corpus
     row = watch.look(12)
     assert row["embedding/between"] == pytest.approx(1)
     facts = watch.facts(found.start, [row])
@@ -194,7 +194,7 @@ def test_neighbours_are_at_chance_in_a_real_training_on_shuffled_labels_and_not_
         method = small_world.method(asked)
         if shuffled:  # what the emotions of these clips are said to be, to the training and to whoever looks
             dealt = torch.randint(4, (64,), generator=torch.Generator().manual_seed(0))
-            method.speech.labels = lambda numbers, dealt=dealt: dealt[numbers]  # type: ignore[method-assign]
+            method.speech.labels = lambda numbers, dealt=dealt: dealt[numbers]
         watch = watched(asked, method)
         watch.valid = torch.arange(16, 64)  # the eight clips of this world's validation part are few
         found = train(method, asked.training, 0, validate=lambda: 0.5, look=watch.look)

@@ -158,7 +158,7 @@ def without_predictor_and_stop_gradient(method: Byol) -> Byol:
         one, other = (functional.normalize(method.projector(part), dim=1) for part in online.chunk(2))
         return 2 * (2 - 2 * (one * other).sum(1)).mean()
 
-    method._byol = loss  # type: ignore[method-assign]
+    method._byol = loss
     return method
 
 
@@ -229,7 +229,7 @@ def test_embeddings_that_become_one_point_end_the_training() -> None:
         norm.weight.data *= 0.3
         return after_step(step)
 
-    method.after_step = shrinking  # type: ignore[method-assign]
+    method.after_step = shrinking
     watch = watched(cell, method)
     watch.every = 10
     with pytest.raises(CollapsedError, match=r"embeddings alike at steps 10 and 20, .* UAR of training clips 0.25"):

@@ -124,9 +124,9 @@ class Bucket:
 
     def delete(self, *keys: str) -> None:
         """Remove objects, as far as they are there."""
-        for key in keys:
+        for path in map(self._path, keys):
             with suppress(FileNotFoundError):
-                self._asked(lambda files, key=key: files.rm_file(self._path(key)))  # type: ignore[misc]
+                self._asked(_remover(path))
 
     def move(self, key: str, to: str) -> None:
         """Copy an object to another key, then remove it; nothing where it is not there."""
@@ -196,6 +196,10 @@ def _files(scheme: str, _process: int, _server: str) -> Any:
         ) from error
     files.retries = 1  # we try again ourselves, and say so
     return files
+
+
+def _remover(path: str) -> Callable[[Any], object]:
+    return lambda files: files.rm_file(path)
 
 
 def _listed(told: dict[str, Any]) -> Listed:

@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -25,6 +26,8 @@ MARKER = ".bucket.json"
 """In a working copy: the URL that it mirrors, and a word that tells this copy from all others."""
 WHOLE = ".whole.json"
 """Beside a folder's objects, written last: the names and lengths of its files."""
+Thing = TypeVar("Thing")
+
 AT_ONCE = 16
 """Objects on their way at a time."""
 
@@ -245,10 +248,10 @@ def push(store: Path, *folders: str) -> None:
         _each(lambda file: bucket.send(file.relative_to(store).as_posix(), file), files)
 
 
-def _each(task: object, of: Iterable[object]) -> None:
+def _each(task: Callable[[Thing], object], of: Iterable[Thing]) -> None:
     """Do it for each, several at a time; the first error is raised."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(task, list(of)):  # type: ignore[arg-type]
+        for _ in pool.map(task, list(of)):
             pass
 
 
