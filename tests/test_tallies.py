@@ -1,6 +1,7 @@
 """A tally says of a cell what its result says, is read again in a moment, and is never out of date."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,6 +90,9 @@ class Noting:
     def read(self, key: str) -> Result | None:
         self.read_keys.append(key)
         return self.ledger.read(key)
+
+    def bring(self, keys: Collection[str]) -> None:
+        self.ledger.bring(keys)
 
 
 def test_what_was_counted_is_not_counted_again(tmp_path: Path) -> None:
