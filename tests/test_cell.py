@@ -142,6 +142,8 @@ def test_a_rehearsal_tells_what_a_step_takes_and_how_much_it_scored_and_leaves_n
 ) -> None:
     asked, place = spec(demo_ground, method), workspace(demo_ground, tmp_path)
     heard = cell.rehearse(asked, place)
+    assert heard.versions["device"] == "cpu"
+    assert heard.versions.keys().isdisjoint({"gpus", "gpu_memory_bytes", "gpu_bytes"})  # only a GPU tells these
     split = place.split(asked)
     every = [ids for parts in (split.valid, split.test, split.whole) for ids in parts.values()]
     scored = [score.n for scores in (heard.valid, heard.test, heard.whole) for score in scores.values()]

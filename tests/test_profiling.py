@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests import small_world, staged_world
 from trainers.loop import train
 from trainers.methods.configs import ClConfig
-from trainers.profiling import PARTS, Profile, profile, told
+from trainers.profiling import PARTS, Profile, count_memory_anew, holds, memory, profile, told
 
 CPU = torch.device("cpu")
 DELAY_S = 0.2
@@ -68,8 +68,26 @@ def test_a_profile_trains_what_the_loop_trains(staged: bool) -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in profiled.modules())
 
 
-def test_cells_are_packed_by_nine_tenths_of_the_memory() -> None:
+def test_cells_are_packed_by_nine_tenths_of_the_memory_each_with_a_context_of_its_own() -> None:
+    """.9 · 80 GB = 72 GB; 10 GB and a context of .6 GB go 6 times into that (63.6), and not 7 times (74.2)."""
     small = Profile(5, dict.fromkeys(PARTS, 0.1), 0.5, memory_bytes=10 * 10**9, device_bytes=80 * 10**9)
-    assert small.cells_at_once == 7
-    assert "holds 7 such cells (--gpus-per-cell 0.142)" in "\n".join(told(small))
+    assert small.cells_at_once == 6
+    assert "holds 6 such cells (--gpus-per-cell 0.166)" in "\n".join(told(small))
     assert Profile(5, {}, 0.5, 10**9).cells_at_once == 0
+    assert holds(72 * 10**9, 80 * 10**9) == 0
+    assert holds(35.4 * 10**9, 80 * 10**9) == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_the_memory_of_what_came_before_is_not_that_of_what_comes() -> None:
+    gpu, kept, gone = torch.device("cuda"), 64 * 2**20, 512 * 2**20
+    count_memory_anew(gpu)
+    before, has = memory(gpu)
+    lives = torch.empty(kept, dtype=torch.uint8, device=gpu)
+    passes = torch.empty(gone, dtype=torch.uint8, device=gpu)
+    assert memory(gpu)[0] >= before + kept + gone
+    del passes
+    count_memory_anew(gpu)
+    again, _ = memory(gpu)
+    assert before + kept <= again < before + gone
+    assert len(lives) == kept < again < has

@@ -22,6 +22,7 @@ from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.configs import FLOORS, AdaptationConfig, ByolConfig, hears_target
+from trainers.profiling import count_memory_anew, memory
 from trainers.protocols import protocol_named
 from trainers.ranks import from_first, leads, world
 from trainers.result import Result
@@ -114,6 +115,7 @@ def run(
     CollapsedError where its embeddings, or its stage's, have collapsed for certain.
     """
     started = time.perf_counter()
+    count_memory_anew(workspace.device)
     split = workspace.split(spec)
     if spec.fold == EVERY_FOLD:
         raise UserError("a training that leaves no fold out has nothing to choose by; use orchestrator.register")
@@ -140,6 +142,7 @@ def rehearse(spec: CellSpec, workspace: Workspace, *, stopped: Callable[[], bool
     Raises whatever `run` would. It keeps nothing, and the scores of its result mean nothing. `seconds["step"]` is what
     a step took that was not the first, and `facts["scored_share"]` how much of its clips were scored.
     """
+    count_memory_anew(workspace.device)
     with TemporaryDirectory(dir=workspace.store, prefix="rehearsal-") as scratch:
         place = replace(workspace, store=Path(scratch))
         whole = place.split(spec)
@@ -147,12 +150,15 @@ def rehearse(spec: CellSpec, workspace: Workspace, *, stopped: Callable[[], bool
         evaluation = Evaluation(place.speech(spec.front_end), split)
         stage = run_stage(spec, place, stopped=stopped, until=REHEARSED_STEPS)
         if isinstance(spec.config, AdaptationConfig):  # its scores need all speakers
-            return _result(spec, evaluation, {}, {}, finished=Run(), facts=stage.facts if stage else {}, rows=[])
+            found = _result(spec, evaluation, {}, {}, finished=Run(), facts=stage.facts if stage else {}, rows=[])
+            found.versions.update(versions(place.device))
+            return found
         marks: list[float] = []
         note = lambda _step, _steps, phase: marks.append(time.perf_counter()) if phase == "training" else None  # noqa: E731
         result = _trained(spec, evaluation, place, stage, progress=note, stopped=stopped, until=REHEARSED_STEPS)
         result.seconds["step"] = min((after - before for before, after in pairwise(marks)), default=0.0)
         result.facts["scored_share"] = _scored_clips(split) / _scored_clips(whole)
+        result.versions.update(versions(place.device))
         return result
 
 
@@ -319,12 +325,17 @@ def _result(
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """What a result was computed on: the processor, and how many GPUs or cores."""
-    on_gpu = device.type == "cuda"
-    processor = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
-    units = {"gpus": str(world()[1])} if on_gpu else {"cores": str(torch.get_num_threads())}
+    """What a result was computed on: the processor, how many GPUs or cores, and how much memory of a GPU was taken.
+
+    `gpu_memory_bytes`: what torch's allocator held at most since the cell began, on the first of its GPUs, without
+    CUDA's context (`profiling.memory` says why so); `gpu_bytes`: what that GPU has.
+    """
     about = {"torch": torch.__version__, "python": platform.python_version(), "device": device.type}
-    return {**about, "processor": processor, **units}
+    if device.type != "cuda":
+        return {**about, "processor": platform.machine(), "cores": str(torch.get_num_threads())}
+    taken, there_is = memory(device)
+    gpu = {"gpu_memory_bytes": str(taken), "gpu_bytes": str(there_is)}
+    return {**about, "processor": torch.cuda.get_device_name(device), "gpus": str(world()[1]), **gpu}
 
 
 if __name__ == "__main__":

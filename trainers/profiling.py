@@ -27,6 +27,10 @@ ENCODERS = ("online", "target")
 FREE_SHARE = 0.9
 """Of a GPU's memory that cells may be planned to fill."""
 
+CONTEXT_BYTES = 6 * 10**8
+"""Of a GPU that every process takes beside what torch's allocator tells: CUDA's context and the kernels that it loaded.
+An allowance and no measurement: where several processes share a GPU, torch cannot tell what one of them takes."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -42,12 +46,18 @@ class Profile:
     @property
     def cells_at_once(self) -> int:
         """How many such trainings one GPU's memory holds; 0 without a GPU."""
-        return int(FREE_SHARE * self.device_bytes / self.memory_bytes) if self.device_bytes else 0
+        return holds(self.memory_bytes, self.device_bytes) if self.device_bytes else 0
+
+
+def holds(memory_bytes: float, device_bytes: int) -> int:
+    """How many processes a GPU's memory holds, of each of which torch's allocator takes so much."""
+    return int(FREE_SHARE * device_bytes / (memory_bytes + CONTEXT_BYTES))
 
 
 def profile(method: Any, training: Training, seed: int, steps: int, device: torch.device) -> Profile:
     """Train this many steps, and one before that warms up, without validation. `method`: as the loop takes it."""
     watch = Stopwatch(device)
+    count_memory_anew(device)
     short = replace(training, steps=max(training.steps, steps + 1), epoch_steps=steps + 1)
     with _listening(method, watch):
         train(_Timed(method, watch), short, seed, validate=None, until=steps + 1)
@@ -55,8 +65,24 @@ def profile(method: Any, training: Training, seed: int, steps: int, device: torc
     return Profile(steps, {name: parts[name] for name in PARTS}, parts["step"], *memory(device))
 
 
+def count_memory_anew(device: torch.device) -> None:
+    """From here on `memory` tells what is taken on a GPU by what follows.
+
+    What torch keeps of tensors that are gone is given back first, or it would count for those that come. What lives on
+    (speech that the process has heard) still counts.
+    """
+    if device.type == "cuda":
+        torch.cuda.init()  # torch refuses to forget what no process has begun
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def memory(device: torch.device) -> tuple[int, int]:
-    """The most bytes that were taken so far, and what the GPU has (0 without one)."""
+    """The most bytes that were taken so far, and what the GPU has (0 without one).
+
+    On a GPU the most that torch's allocator held since `count_memory_anew`, not the tensors alone: other processes
+    cannot have what lies between them. Of the process's context it knows nothing (CONTEXT_BYTES).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
     units = 1 if sys.platform == "darwin" else 1024
