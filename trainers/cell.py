@@ -20,6 +20,7 @@ from trainers.corpora.prepared import Prepared
 from trainers.embeddings import packed
 from trainers.errors import UserError
 from trainers.evaluation import Evaluation, Predictions, agreement, group
+from trainers.loaders import fitting
 from trainers.loop import Progress, Run, Stopped, silent, train
 from trainers.methods.configs import FLOORS, AdaptationConfig, ByolConfig, hears_target
 from trainers.profiling import count_memory_anew, memory
@@ -42,12 +43,16 @@ REHEARSED_CLIPS = 16
 
 @dataclass
 class Workspace:
-    """What stays warm between the cells of a process: corpora, encoder, device, and where checkpoints lie."""
+    """What stays warm between the cells of a process: corpora, encoder, device, and where checkpoints lie.
+
+    `loaders`: processes that augment speech ahead; None is as many as fit.
+    """
 
     prepared: Prepared
     encoder_folder: Path
     store: Path
     device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    loaders: int | None = None
     _speech: dict[FrontEnd, Speech] = field(default_factory=dict)
     _splits: dict[tuple[str, str], Splits] = field(default_factory=dict)
     _embedders: dict[FrontEnd, floors.Embedder] = field(default_factory=dict)
@@ -72,7 +77,8 @@ class Workspace:
         """The corpora through this front end; one front end at a time is kept."""
         if front_end not in self._speech:
             self._speech.clear()
-            self._speech[front_end] = Speech(self.prepared, front_end, self.device)
+            count = fitting(self.device) if self.loaders is None else self.loaders
+            self._speech[front_end] = Speech(self.prepared, front_end, self.device, count)
         return self._speech[front_end]
 
     def describe(self, floor: str, front_end: FrontEnd) -> floors.Describe:

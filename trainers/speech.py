@@ -1,5 +1,6 @@
 """Prepared clips as a method sees them: utterance numbers in, waveforms or log-mels on the device out."""
 
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,17 +20,23 @@ CACHE_BYTES = 2 * 1024**3
 
 @dataclass
 class Speech:
-    """The prepared corpora through one front end, on one device."""
+    """The prepared corpora through one front end, on one device. `loaders`: processes that may augment ahead."""
 
     prepared: Prepared
     front_end: FrontEnd
     device: torch.device
+    loaders: int = 0
     _known: dict[int, Known] = field(default_factory=dict)
     _mels: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
         return self.front_end.n_samples // HOP
+
+    @property
+    def told(self) -> bytes:
+        """What another process needs to open the same speech."""
+        return pickle.dumps((self.prepared, self.front_end))
 
     def numbers(self, ids: Sequence[str]) -> Tensor:
         """Utterance ids to their numbers in the prepared corpora: (n,) int64."""

@@ -49,7 +49,7 @@ class Baseline(nn.Module):
         """The step's loss, `total`, which is the cross-entropy of all views."""
         numbers = self.labelled.draw(step)
         labels = self.speech.labels(numbers).to(self.speech.device)
-        views = torch.cat([self.augmentation.view(numbers, step, view) for view in range(self.config.views)])
+        views = torch.cat(self.augmentation.views(self.labelled.draw, step, self.config.views))
         embedded = ranks.embedded(self.online, views)
         loss = self._cross_entropy(self.head(embedded), labels, numbers)
         if self.adversary is None:

@@ -36,7 +36,8 @@ class SpeakerContrast(nn.Module):
         """The contrastive loss of the step's clips, clean and augmented."""
         numbers, speakers = self.batches.draw(step)
         clean = self.speech.heard(self.online.hears, numbers, self.batches.starts(step))
-        embedded = ranks.embedded(self.online, torch.cat([clean, self.augmentation.view(numbers, step, 0)]))
+        augmented = self.augmentation.views(lambda step: self.batches.draw(step)[0], step, 1)
+        embedded = ranks.embedded(self.online, torch.cat([clean, *augmented]))
         labels = speakers.repeat(2).to(embedded.device)
         loss = nt_xent(self.projection(embedded), labels, self.config.temperature, self.config.denominator)
         return {"total": loss, "nt_xent": loss}

@@ -45,7 +45,7 @@ class EmotionContrast(nn.Module):
     def losses(self, step: int) -> dict[str, Tensor]:
         """The contrastive loss, plus the margin loss times its weight."""
         numbers, emotions, corpora = self.batches.draw(step)
-        views = torch.cat([self.augmentation.view(numbers, step, view) for view in range(2)])
+        views = torch.cat(self.augmentation.views(lambda step: self.batches.draw(step)[0], step, 2))
         embedded = ranks.embedded(self.online, views)
         labels, corpora = (each.repeat(2).to(embedded.device) for each in (emotions, corpora))
         allowed = self.allowed(numbers, labels, corpora)

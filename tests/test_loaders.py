@@ -1,0 +1,119 @@
+"""Loaders change when waveforms are made, and by whom, and nothing else; they end with whoever started them."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.loader_jobs import killed_elsewhere, own_id, refuses, six
+from tests.small_world import FRONT_END, Tones, spec, split, whisper
+from trainers.augmenting import Augmentation
+from trainers.building import build
+from trainers.errors import UserError
+from trainers.loaders import Loaders, fitting
+from trainers.loop import train
+from trainers.methods.configs import PAPERS_KINDS, BaselineConfig
+from trainers.spec import Training
+from trainers.speech import Speech
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("hears", ["mel", "waveform"])
+def test_views_are_the_same_to_the_bit_whoever_makes_them(hears: str) -> None:
+    def views(loaders: int) -> list[torch.Tensor]:
+        speech = Speech(Tones(), replace(FRONT_END, crop="random"), CPU, loaders)
+        made = Augmentation(speech, hears, PAPERS_KINDS, 1.0, seed=5)
+        draw = lambda step: torch.arange(7) * (step + 1)  # noqa: E731
+        return [view for step in (0, 1, 2, 5, 6) for view in made.views(draw, step, 2)]
+
+    for ahead, at_once in zip(views(2), views(0), strict=True):
+        assert torch.equal(ahead, at_once)
+
+
+def test_a_training_with_loaders_ends_with_the_same_weights() -> None:
+    def weights(loaders: int) -> dict[str, torch.Tensor]:
+        tones = Tones()
+        told = spec(BaselineConfig())
+        method = build(told, split(tones), Speech(tones, FRONT_END, CPU, loaders), whisper())
+        train(method, Training(steps=4, epoch_steps=2, batch_size=8), 0, validate=None)
+        return method.state_dict()
+
+    ahead, at_once = weights(2), weights(0)
+    assert ahead.keys() == at_once.keys()
+    assert all(torch.equal(ahead[name], at_once[name]) for name in ahead)
+
+
+def test_each_part_of_a_room_is_filled_by_its_job() -> None:
+    crew, room = Loaders(2), np.zeros((12, 4), np.float32)
+    waits = [crew.begin(room[first : first + 6], six, 4 * first) for first in (0, 6)]
+    for wait in waits:
+        wait()
+    assert (room == np.arange(48).reshape(12, 4)).all()
+
+
+def test_what_a_job_raises_is_raised_where_it_is_waited_for_and_the_process_goes_on() -> None:
+    crew, room = Loaders(1), np.zeros((1, 1), np.float32)
+    crew.begin(room, own_id)()
+    before = room.copy()
+    with pytest.raises(UserError, match="this clip is damaged"):
+        crew.begin(room, refuses)()
+    crew.begin(room, own_id)()
+    assert room == before != os.getpid()
+
+
+def test_a_killed_process_costs_nothing_but_time_and_after_three_none_is_started() -> None:
+    crew, room, seen = Loaders(1), np.zeros((1, 1), np.float32), []
+    for _ in range(5):
+        crew.begin(room, killed_elsewhere, os.getpid())()
+        assert room == 7, "made here instead"
+        crew.begin(room, own_id)()
+        seen.append(int(room.item()))
+    assert len({*seen[:2], os.getpid()}) == 3, "a new one each time"
+    assert seen[2:] == [os.getpid()] * 3, "its own process, since three were lost"
+
+
+@pytest.mark.slow
+def test_no_loader_outlives_a_parent_that_is_killed() -> None:
+    words = (
+        "import numpy as np; from tests.loader_jobs import own_id; from trainers.loaders import Loaders;"
+        "room = np.zeros((1, 1), np.float32); crew = Loaders(1); crew.begin(room, own_id)();"
+        "print(int(room.item()), flush=True); input()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    assert parent.stdout
+    assert parent.stdin
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while _lives(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _lives(child)
+    parent.stdin.close()
+    parent.stdout.close()
+
+
+def _lives(number: int) -> bool:
+    """Whether a process runs; one that ended and that nobody has buried does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_gpu_gets_the_cores_that_its_training_leaves_and_a_cpu_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for threads, wanted in ((1, 0), (2, 1), (4, 3), (5, 4), (64, 4)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert fitting(torch.device("cuda")) == wanted
+        assert fitting(CPU) == 0
