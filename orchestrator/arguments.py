@@ -9,6 +9,7 @@ from orchestrator.answers.comparison import SELECTORS
 from orchestrator.choosing import Choice
 from orchestrator.command_line import Parser, add_store
 from orchestrator.objective import OBJECTIVES
+from orchestrator.packing import AUTO
 from search_spaces import SEARCHES
 from trainers.errors import UserError, require
 from trainers.protocols import PROTOCOLS
@@ -25,7 +26,7 @@ RANGES: dict[str, tuple[int | None, str]] = {
     "slots": (1, "at least 1"),
     "samples": (1, "at least 1"),
     "max_bad": (0, "at least 0"),
-    "gpus_per_cell": (None, "a finite number above 0"),
+    "gpus_per_cell": (None, "a finite number above 0, or auto"),
     "price_per_gpu_hour": (None, "a finite number above 0"),
     "budget_gpu_hours": (None, "a finite number above 0"),
     "max_failures": (1, "at least 1"),
@@ -43,7 +44,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
         raise UserError("name a sweep; --list shows every sweep with its question")
     for name, (least, rule) in RANGES.items():
         value = getattr(arguments, name)
-        fits = value is None or (math.isfinite(value) and (value > 0 if least is None else value >= least))
+        fits = value in (None, AUTO) or (math.isfinite(value) and (value > 0 if least is None else value >= least))
         require(fits, name.replace("_", "-"), value, rule)
     return arguments
 
@@ -89,9 +90,10 @@ def _parser() -> Parser:
     how.add_argument("--no-canary", action="store_true", help="do not rehearse a short cell before all others")
     how.add_argument(
         "--gpus-per-cell",
-        type=float,
+        type=_gpus,
         metavar="N",
-        help="1, several (one training on all of them), or a share of one (several small cells at a time)",
+        help="1, several (one training on all of them), a share of one (several small cells at a time), or auto: the "
+        "share that like cells took of its memory (default: 1 where there are GPUs)",
     )
     how.add_argument("--slots", type=int, help="cells at a time (default: one a GPU, else one a core)")
     where = parser.add_argument_group("where")
@@ -99,6 +101,15 @@ def _parser() -> Parser:
     where.add_argument("--tracking-uri", help="MLflow server or database (default: sqlite in the store)")
     where.add_argument("--fresh", action="store_true", help="set this sweep's results aside and train all anew")
     return parser
+
+
+def _gpus(word: str) -> float | str:
+    if word == AUTO:
+        return word
+    try:
+        return float(word)
+    except ValueError:
+        raise UserError(f"gpus-per-cell is {word!r}; it must be {RANGES['gpus_per_cell'][1]}") from None
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:

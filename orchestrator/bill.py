@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from orchestrator.budget import Budget
-from orchestrator.costs import Estimate
+from orchestrator.costs import Demand, Estimate
 from orchestrator.disk import Disk
 from orchestrator.display import clock
+from orchestrator.fleet import Fit, Fleet, fit
+from orchestrator.packing import share_of
 from orchestrator.timings import Timing
 from trainers.errors import require
 
@@ -18,6 +21,53 @@ HOW = {
 }
 """By what a time is told, for each of `timings.RULES`."""
 
+BOUNDS = {
+    "memory": "",
+    "CPUs": "; its memory would hold more, but each is to have a CPU",
+    "most": "; its memory would hold more, but nobody tried that",
+    "cells": "; its memory would hold more, but so few are to run at a time",
+}
+"""What is said of each bound of `fleet.fit`."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How many GPUs each cell gets (None: what the engine finds, one where there is any), and what is said of that."""
+
+    gpus_per_cell: float | None
+    told: str = ""
+
+
+def sharing(asked: float | str | None, fleet: Fleet, demand: Demand, at_once: float = inf) -> Sharing:
+    """What was `asked`, with a word where a GPU would hold more cells; for "auto" the share of as many as one holds.
+
+    `at_once`: cells that run at a time, at most.
+    """
+    found = fit(fleet, demand, at_once)
+    if not isinstance(asked, str):  # AUTO is the only word
+        larger = found and share_of(found.cells) < (1.0 if asked is None else asked) <= 1
+        return Sharing(asked, f"one GPU holds {_fits(found)}" if found and larger else "")
+    if found:
+        return Sharing(share_of(found.cells), f"packed: one GPU is to hold {_fits(found)}")
+    if not fleet.most_gpus:
+        return Sharing(None, "packed: no GPU is here or may come, so cells run on CPU cores")
+    return Sharing(1.0, f"packed: a whole GPU for each cell; {_unknown(fleet, demand)}")
+
+
+def _fits(found: Fit) -> str:
+    such = f"{_count(found.cells, 'such cell')} (--gpus-per-cell {share_of(found.cells):g})"
+    size = f"one takes up to {_bytes(found.taken.memory_bytes)} of {_bytes(found.gpu_bytes)}"
+    return f"{such}: {size}, {HOW[found.taken.by].format(_count(found.taken.count, 'cell'))}{BOUNDS[found.bound]}"
+
+
+def _unknown(fleet: Fleet, demand: Demand) -> str:
+    if not demand.cells:
+        return "nothing is to run"
+    if demand.taken is None:
+        who = _either(demand.unknown or ("floor",))
+        return f"what {who} cells take of its memory is known once some have run on one"
+    return f"how much memory each {_either(sorted(fleet.gpus))} has is known once cells have run on it"
+
 
 def told(estimate: Estimate, price: float | None = None) -> list[str]:
     """The estimate in a few lines; `price` of a GPU-hour, in whatever money. UserError for a price of 0 or less."""
@@ -28,14 +78,15 @@ def told(estimate: Estimate, price: float | None = None) -> list[str]:
 @dataclass
 class Bill:
     """What a run is expected to cost. `reckon`: the same once canaries have told how long cells take; `price`: as in
-    `told`."""
+    `told`; `shared`: what is said of how cells share a GPU."""
 
     expected: Estimate
     reckon: Callable[[Sequence[Timing]], Estimate]
     price: float | None = None
+    shared: str = ""
 
     def told(self) -> list[str]:
-        return told(self.expected, self.price)
+        return [*told(self.expected, self.price), *([self.shared] if self.shared else [])]
 
     def rehearsed(self, timings: Sequence[Timing]) -> list[str]:
         """What can be told now of a time that was not known; nothing where it was, or still is not."""
@@ -77,8 +128,7 @@ def _time(estimate: Estimate) -> str:
     crew, most = estimate.crew, "at most " if estimate.at_most else ""
     if estimate.hours is None or estimate.wall_s is None:
         where = "a GPU" if crew.unit == "GPU" else "CPU cores"
-        *first, last = estimate.unknown
-        kinds = f"{', '.join(first)} or {last}" if first else last
+        kinds = _either(estimate.unknown)
         return f"time: not known, nothing like {kinds} was timed on {where} yet; it is once cells have run"
     if not estimate.seconds:
         return "time: none"
@@ -116,6 +166,11 @@ def _bytes(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.1f} TB"
+
+
+def _either(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _count(number: float, what: str) -> str:

@@ -1,20 +1,23 @@
-"""What the rest of a plan will cost: how many cells and stages, GPU-hours and wall time by what like cells took, disk.
+"""What the rest of a plan will cost: how many cells and stages, GPU-hours and wall time by what like cells took, disk,
+and how much of a GPU's memory a cell takes.
 
 The time is that of every cell once: a race may drop configurations; starting, canaries and retries come on top.
 """
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.disk import Disk, disk
 from orchestrator.draft import PlannedCell
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan
-from orchestrator.timings import RULES, Expected, Experience, Timing, timed
+from orchestrator.timings import RULES, Expected, Experience, Memories, Taken, Timing, timed
 from trainers import stages
 from trainers.errors import require
+from trainers.methods.configs import FLOORS
+from trainers.spec import CellSpec
 
 LOOKED_AT = 500
 """Results of other sweeps among which like cells are looked for: the newest."""
@@ -110,6 +113,54 @@ def estimate(
         disk=disk(ledger, lacking, begin, crew.slots, encoders),
         at_most=at_most,
     )
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the most demanding of the `cells` that are to run takes of a GPU's memory.
+
+    `taken`: None where that is not known of the `unknown` methods, or where nothing is to run. `gpus`: the memory of
+    each kind of GPU, in bytes, that a cell ran on.
+    """
+
+    cells: int
+    taken: Taken | None = None
+    unknown: tuple[str, ...] = ()
+    gpus: Mapping[str, int] = field(default_factory=dict)
+
+
+def demand(plan: Plan, ledger: Ledger, every: bool = False) -> Demand:
+    """What a plan's cells will take of a GPU's memory, and the stages that they begin with, by what like cells took.
+
+    `every`: cells and stages that are done count as if they were to run. A floor that is not known decides nothing: it
+    hears as scoring does, which every training is followed by. Results of other sweeps are asked where this one's do
+    not do.
+    """
+    there_are = plan.cells + plan.floors
+    seen = ledger.glances(cell.key for cell in there_are)
+    lacking = [cell for cell in there_are if every or cell.key not in seen]
+    if not lacking:
+        return Demand(0)
+    begin = lacking if every else _begin_with_a_stage(lacking, ledger).values()
+    staged = {_likes(cell) for cell in begin if cell.stage}
+    kinds = {_likes(cell): cell.spec for cell in reversed(lacking)}
+    known = [timed(cell.spec, seen[cell.key]) for cell in there_are if cell.key in seen]
+    found = _taken(kinds, staged, known)
+    if not all(each and each.by != "akin" for each in found.values()):
+        known += _others(ledger, {timing.spec.key() for timing in known})
+        found = _taken(kinds, staged, known)
+    unknown = {kinds[likes].method for likes, each in found.items() if each is None}
+    gpus = {timing.processor: timing.gpu_bytes for timing in known if timing.gpu_bytes}
+    most = max((each for each in found.values() if each), key=lambda each: each.memory_bytes, default=None)
+    return Demand(len(lacking), None if unknown else most, tuple(sorted(unknown)), gpus)
+
+
+def _taken(
+    kinds: Mapping["Likes", CellSpec], staged: Collection["Likes"], known: Iterable[Timing]
+) -> dict["Likes", Taken | None]:
+    memories = Memories(known)
+    found = {likes: memories.expects(spec, likes in staged) for likes, spec in kinds.items()}
+    return {likes: each for likes, each in found.items() if each or kinds[likes].method not in FLOORS}
 
 
 Likes = tuple[int | None, str, str | None]

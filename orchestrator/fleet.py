@@ -1,9 +1,11 @@
 """What a cluster has, and may yet get, for a plan that is priced before it runs."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +13,31 @@ import torch
 import yaml
 
 from orchestrator.cluster import connected, list_nodes
-from orchestrator.costs import Crew
+from orchestrator.costs import Crew, Demand
+from orchestrator.timings import Taken
+from trainers.profiling import holds
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's file on its head."""
 KIND = "accelerator_type:"
 """How Ray marks a node with its GPUs' kind."""
+UNTOLD = "GPU"
+"""The kind of GPUs whose node is not marked."""
 
 
 @dataclass(frozen=True)
 class Fleet:
     """GPUs by kind, as Ray calls it ("L4"; "GPU" where it tells none), and CPUs, over all nodes.
 
-    `to_come`: how many GPUs the autoscaler may add to these.
+    `to_come`: how many GPUs the autoscaler may add to these. `cpus_a_gpu`: the fewest CPUs that a node has, or will
+    have, for each of its GPUs (None: not known). `gpu_bytes`: memory of the smallest GPU (0: Ray does not tell).
     """
 
     gpus: Mapping[str, int] = field(default_factory=dict)
     cpus: int = 0
     to_come: int = 0
+    cpus_a_gpu: int | None = None
+    gpu_bytes: int = 0
 
     @property
     def most_gpus(self) -> int:
@@ -43,10 +52,16 @@ class Fleet:
 def here() -> Fleet:
     """The cluster's that $RAY_ADDRESS names, else this machine's."""
     if not os.environ.get("RAY_ADDRESS"):
-        count = torch.cuda.device_count()
-        return Fleet({torch.cuda.get_device_name(0): count} if count else {}, os.cpu_count() or 1)
+        return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
     with connected(None):
         return fleet_of(list_nodes(), bootstrap())
+
+
+def _this_machine(gpus: int, cpus: int) -> Fleet:
+    if not gpus:
+        return Fleet({}, cpus)
+    smallest = min(torch.cuda.get_device_properties(number).total_memory for number in range(gpus))
+    return Fleet({torch.cuda.get_device_name(0): gpus}, cpus, cpus_a_gpu=cpus // gpus, gpu_bytes=smallest)
 
 
 def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None) -> Fleet:
@@ -55,10 +70,12 @@ def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | Non
     for node in (node for node in nodes if node["Alive"]):
         has = node["Resources"]
         cpus += int(has.get("CPU", 0))
-        kind = next((name.removeprefix(KIND) for name in has if name.startswith(KIND)), "GPU")
+        kind = next((name.removeprefix(KIND) for name in has if name.startswith(KIND)), UNTOLD)
         gpus[kind] += int(has.get("GPU", 0))
     there = {kind: count for kind, count in gpus.items() if count}
-    return Fleet(there, cpus, max(0, _most_gpus(config or {}) - sum(there.values())))
+    to_come = max(0, _most_gpus(config or {}) - sum(there.values()))
+    living = [node["Resources"] for node in nodes if node["Alive"]]
+    return Fleet(there, cpus, to_come, _cpus_a_gpu([*living, *(_to_come(config or {}) if to_come else [])]))
 
 
 def crew_of(fleet: Fleet, slots: int | None, gpus_per_cell: float | None) -> Crew:
@@ -74,6 +91,57 @@ def crew_of(fleet: Fleet, slots: int | None, gpus_per_cell: float | None) -> Cre
     return Crew(slots or max(1, int(fleet.most_gpus / each)), each, "GPU", known[0] if known else "")
 
 
+MOST_CELLS = 8
+"""Cells on one GPU at most, however little each takes: a bound of caution, beyond which nothing was tried."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How many cells of a plan share a GPU of `gpu_bytes`, at least 1, each of which takes what is `taken`, and what
+    bounds their number."""
+
+    cells: int
+    bound: str
+    taken: Taken
+    gpu_bytes: int
+
+
+def fit(fleet: Fleet, demand: Demand, at_once: float = inf) -> Fit | None:
+    """How many cells a GPU is to have; None where it is not known what the cells take, or what the smallest GPU has.
+
+    The bounds: the memory of the smallest GPU; a CPU for each cell; MOST_CELLS; and, where there are at most `at_once`
+    cells at a time, the GPUs that are there, none of which is to be idle while others are shared.
+    """
+    taken, gpu_bytes = demand.taken, smallest_gpu(fleet, demand.gpus)
+    if taken is None or not (fleet.most_gpus and gpu_bytes):
+        return None
+    cpus = inf if fleet.cpus_a_gpu is None else fleet.cpus_a_gpu
+    bounds = {
+        "memory": holds(taken.memory_bytes, gpu_bytes),
+        "CPUs": cpus,
+        "most": MOST_CELLS,
+        "cells": at_once / max(1, sum(fleet.gpus.values())),
+    }
+    bound = min(bounds, key=lambda name: bounds[name])
+    return Fit(max(1, ceil(bounds[bound])), bound, taken, gpu_bytes)
+
+
+def smallest_gpu(fleet: Fleet, seen: Mapping[str, int]) -> int:
+    """Bytes of the fleet's smallest GPU; 0 where that is not known.
+
+    `seen`: bytes of the GPUs that cells ran on, by torch's names: what tells it of a cluster, whose Ray knows kinds
+    alone. Of GPUs that are to come not even the kind is known: they are taken for the smallest that was seen.
+    """
+    if fleet.gpu_bytes:
+        return fleet.gpu_bytes
+    kinds = [kind for kind in fleet.gpus if kind != UNTOLD]
+    known = {kind: [has for name, has in seen.items() if kind in re.split(r"\W+", name)] for kind in kinds}
+    if not all(known.values()):
+        return 0
+    all_told = kinds and UNTOLD not in fleet.gpus and not fleet.to_come
+    return min([has for each in known.values() for has in each] if all_told else seen.values(), default=0)
+
+
 def _most_gpus(config: Mapping[str, Any]) -> int:
     """Of as many nodes as the file allows, those with most GPUs first."""
     left, total = config.get("max_workers", 0), 0
@@ -82,6 +150,17 @@ def _most_gpus(config: Mapping[str, Any]) -> int:
         count = min(left, node.get("max_workers", left))
         total, left = total + count * node["resources"].get("GPU", 0), left - count
     return total
+
+
+def _to_come(config: Mapping[str, Any]) -> list[Mapping[str, float]]:
+    """What nodes have of each kind that `ray up` may add."""
+    return [node["resources"] for node in config.get("available_node_types", {}).values()]
+
+
+def _cpus_a_gpu(nodes: Sequence[Mapping[str, float]]) -> int | None:
+    """The fewest CPUs for each GPU over the nodes that tell both; None where none does."""
+    both = [(node["CPU"], node["GPU"]) for node in nodes if node.get("GPU") and "CPU" in node]
+    return min((int(cpus / gpus) for cpus, gpus in both), default=None)
 
 
 def bootstrap() -> dict[str, Any]:

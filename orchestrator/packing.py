@@ -16,6 +16,8 @@ RULE = (
     "0.5, 0.33, 0.25, 0.2, … (0: CPUs alone)"
 )
 SMALLEST_SHARE = 0.01
+AUTO = "auto"
+"""Asks for the share that like cells took of a GPU's memory."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ def need_of(gpus_per_cell: float, cpu_ranks: int = 1) -> Need:
     require(SMALLEST_SHARE <= gpus_per_cell < 1, "gpus per cell", gpus_per_cell, RULE)
     to_a_gpu = round(1 / gpus_per_cell)
     require(0 <= 1 + 1e-9 - to_a_gpu * gpus_per_cell <= 0.02, "gpus per cell", gpus_per_cell, RULE)
-    return Need(1, _share(to_a_gpu))
+    return Need(1, share_of(to_a_gpu))
 
 
-def _share(to_a_gpu: int) -> float:
+def share_of(to_a_gpu: int) -> float:
     """A GPU's share for each of so many ranks, in the ten-thousandths that Ray counts in."""
     return 10_000 // to_a_gpu / 10_000
 
@@ -87,7 +89,7 @@ def new_teams(
         slots = slots[: max(0, limit - sum(len(team.slots) for team in there))]
     count = Counter(node for slot in slots for node in slot)
     cpus = {node: max(1, free[node].cpus // count[node]) for node in count}
-    gpus = {node: max(need.gpus, _share(ceil(count[node] / free[node].gpus))) for node in count if need.gpus}
+    gpus = {node: max(need.gpus, share_of(ceil(count[node] / free[node].gpus))) for node in count if need.gpus}
     number = Counter(team.nodes[0] for team in there for _ in team.slots)
     if need.ranks == 1:
         return [Team((node,) * count[node], cpus[node], gpus.get(node, 0.0), first=number[node]) for node in count]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 
 from rich.console import Console
@@ -20,12 +20,12 @@ from orchestrator.answer import Answer, tell, tracker
 from orchestrator.answers.comparison import Comparison
 from orchestrator.answers.table import render
 from orchestrator.asked import Asked, report_folder, write
-from orchestrator.bill import Bill, after
+from orchestrator.bill import Bill, Sharing, after, sharing
 from orchestrator.budget import Budget
 from orchestrator.cluster import connected
-from orchestrator.costs import Crew, Estimate, estimate
+from orchestrator.costs import Crew, Demand, Estimate, demand, estimate
 from orchestrator.display import preparing, screen
-from orchestrator.fleet import crew_of, here
+from orchestrator.fleet import Fleet, crew_of, here
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.limits import Limits, require_store
@@ -109,9 +109,11 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
     answer = Answer(sweep, stood, planned, Ledger(store), asked.tracking_uri, command, chosen_by)
     announce(out, answer, search.told(planned) if search else chosen_by.told(sweep, planned))
-    crew = crew_of(here(), asked.slots, asked.gpus_per_cell)
+    fleet = here()
+    shared = shared_by(answer, fleet, asked, grows=search is not None or asked.until_ci is not None)
+    crew = crew_of(fleet, asked.slots, shared.gpus_per_cell)
     bill, spent = (
-        bill_of(answer, crew, asked.price_per_gpu_hour),
+        bill_of(answer, crew, asked.price_per_gpu_hour, shared.told),
         Budget(asked.budget_gpu_hours, crew.units_per_cell, crew.unit),
     )
     for line in bill.told():
@@ -119,19 +121,27 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
     limits.require_room(bill.expected.disk, [*(cell.key for cell in planned.cells), *planned.stages])
     if asked.dry_run:
         return 0
-    asking = Asking(asked, sweep, stood, request)
+    asking = Asking(asked, sweep, stood, request, shared.gpus_per_cell)
     growing = Growing(search, asking.plan, at_once(asked, planned)) if search else None
     return _run(asking, out, answer, growing, bill, spent, limits)
 
 
-def bill_of(answer: Answer, crew: Crew, price: float | None) -> Bill:
+def shared_by(answer: Answer, fleet: Fleet, asked: argparse.Namespace, grows: bool) -> Sharing:
+    """How many cells share a GPU, by what is to run; a plan that `grows` gets more cells like its own, nobody knows how
+    many."""
+    wanted = demand(answer.plan, answer.ledger, asked.fresh or grows) if fleet.most_gpus else Demand(0)
+    at_once = min(asked.slots or inf, inf if grows else max(1, wanted.cells))
+    return sharing(asked.gpus_per_cell, fleet, wanted, at_once)
+
+
+def bill_of(answer: Answer, crew: Crew, price: float | None, shared: str) -> Bill:
     """What the rest of a plan will cost, by like cells of the ledger, or by what canaries will have told."""
 
     def reckon(rehearsals: Sequence[Timing]) -> Estimate:
         at_most = answer.contest is not None
         return estimate(answer.plan, answer.ledger, crew, encoders_of(answer), rehearsals=rehearsals, at_most=at_most)
 
-    return Bill(reckon(()), reckon, price)
+    return Bill(reckon(()), reckon, price, shared)
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,7 @@ class Asking:
     sweep: Sweep
     ground: Ground
     request: Request
+    gpus_per_cell: float | None
 
     def plan(self, sweep: Sweep) -> Plan:
         return plan(self.asked.name, sweep, self.ground, self.request)
@@ -175,7 +186,7 @@ def _run(
         write(answer.ledger.store, answer.record())
         means = Means(
             asked.slots,
-            asked.gpus_per_cell,
+            asking.gpus_per_cell,
             canary=not asked.no_canary,
             rehearsed=bill.rehearsed,
             busy=lambda count: spent.note(count, time.monotonic()),

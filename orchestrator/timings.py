@@ -2,9 +2,11 @@
 
 A training hears seconds of speech, step by step; what it takes is in proportion to these (`heard_s`). What comes beside
 it (opening, scoring) does not grow with the steps. Both are means over the ledger's cells that are like the one asked
-for, by the first of `RULES` that any is like by; a rehearsal has to do where none is.
+for, by the first of `RULES` that any is like by; a rehearsal has to do where none is. What a cell takes of a GPU's
+memory is the most that like ones took (`Memories`).
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +47,8 @@ def _trains_nothing(spec: CellSpec) -> bool:
 class Timing:
     """How long a cell took: `training_s` for hearing so much speech, `rest_s` for all else.
 
-    `units`: on how many GPUs, a share of one, or CPU cores; 0 is not known.
+    `units`: on how many GPUs, a share of one, or CPU cores; 0 is not known. `memory_bytes`: what torch took of a GPU at
+    most; `gpu_bytes`: what that GPU has; 0 without one, and of results of older versions.
     """
 
     spec: CellSpec
@@ -55,6 +58,8 @@ class Timing:
     device: str = ""
     processor: str = ""
     units: float = 0.0
+    memory_bytes: int = 0
+    gpu_bytes: int = 0
 
 
 def timed(spec: CellSpec, seen: Glance) -> Timing:
@@ -63,7 +68,9 @@ def timed(spec: CellSpec, seen: Glance) -> Timing:
     rest_s = max(0.0, seen.seconds.get("total", 0.0) - training_s)
     of = seen.versions
     units = float(of.get("gpus" if of.get("device") == "cuda" else "cores", 0.0))
-    return Timing(spec, heard_s(spec), training_s, rest_s, of.get("device", ""), of.get("processor", ""), units)
+    memory = int(of.get("gpu_memory_bytes", 0)), int(of.get("gpu_bytes", 0))
+    where = of.get("device", ""), of.get("processor", "")
+    return Timing(spec, heard_s(spec), training_s, rest_s, *where, units, *memory)
 
 
 def rehearsed(spec: CellSpec, step_s: float, scoring_s: float, share: float) -> Timing:
@@ -81,9 +88,12 @@ def akin(spec: CellSpec) -> tuple[object, ...]:
 
 def alike(spec: CellSpec) -> tuple[object, ...]:
     """Cells whose steps compute as much, and on as long clips."""
-    step: Iterable[Any] = (getattr(spec.config, name, None) for name in OF_A_STEP)
     front_end, training = spec.front_end, spec.training
-    return (*akin(spec), front_end.length_s, front_end.crop, training.batch_size, training.precision, *step)
+    return (*akin(spec), front_end.length_s, front_end.crop, training.batch_size, training.precision, *_of_a_step(spec))
+
+
+def _of_a_step(spec: CellSpec) -> Iterable[Any]:
+    return (getattr(spec.config, name, None) for name in OF_A_STEP)
 
 
 def same(spec: CellSpec) -> tuple[object, ...]:
@@ -169,3 +179,69 @@ class Experience:
         if spec.method in FLOORS:
             return Expected(0.0, 0.0, self.scoring.rest_s / max(1, self.scoring.count), (REHEARSED,), 0)
         return None
+
+
+def held(spec: CellSpec) -> tuple[object, ...]:
+    """Cells that hold the same weights, and of each clip the same for the way back: akin, with equal steps."""
+    return (*akin(spec), *_of_a_step(spec))
+
+
+MEMORY_RULES: Mapping[str, Rule] = {"same": same, "alike": alike, "akin": held}
+"""As `RULES`, for what cells take of memory. Cells that are akin alone tell too little: one may freeze the encoder that
+the other trains."""
+
+
+def step_load(spec: CellSpec, staged: bool = False) -> float:
+    """What a step holds for the way back grows with this: seconds of speech that it hears, twice where numbers are
+    twice as long. `staged`: or a step of the stage that the cell begins with, where that hears more."""
+    own = heard_s(spec) / spec.training.steps
+    stage = stage_heard_s(spec) / stage_steps(spec) if staged else 0.0
+    return max(own, stage) * (2.0 if spec.training.precision == "fp32" else 1.0)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a cell is expected to take of a GPU's memory at most, by the rule of this name, and by so many cells."""
+
+    memory_bytes: float
+    by: str
+    count: int
+
+
+class Memories:
+    """What cells that had one GPU took of its memory, by rule and by what the rule compares.
+
+    Weights take what they take and the rest is in proportion to a step's load, so that a cell of r times the load of
+    another (r > 1) takes at most r times as much, and one of less load at most as much. Cells of several loads each
+    give such a bound; the least of these holds.
+    """
+
+    def __init__(self, timings: Iterable[Timing]) -> None:
+        self._most: defaultdict[tuple[object, ...], dict[float, int]] = defaultdict(dict)
+        self._count = Counter[tuple[object, ...]]()
+        for timing in timings:
+            if timing.memory_bytes and timing.units <= 1:  # of several GPUs each has a part of the batch
+                self._add(timing)
+
+    def _add(self, timing: Timing) -> None:
+        load = step_load(timing.spec)
+        for name, rule in MEMORY_RULES.items():
+            by = (name, *rule(timing.spec), _averages(timing.spec))
+            self._most[by][load] = max(timing.memory_bytes, self._most[by].get(load, 0))
+            self._count[by] += 1
+
+    def expects(self, spec: CellSpec, staged: bool = False) -> Taken | None:
+        """What a cell will take, or the stage before it if that is `staged`; None where nothing tells."""
+        load = step_load(spec, staged)
+        for name, rule in MEMORY_RULES.items():
+            by = (name, *rule(spec), _averages(spec))
+            known = {step: most for step, most in self._most.get(by, {}).items() if step or not load}
+            if known:
+                least = min(most * max(1.0, load / step) if load else most for step, most in known.items())
+                return Taken(least, name, self._count[by])
+        return None
+
+
+def _averages(spec: CellSpec) -> int:
+    """Moving averages of the weights that are kept beside a training."""
+    return len(getattr(spec.config, "passive_taus", ()))

@@ -30,12 +30,19 @@ def node(cpus: int, gpus: int = 0, kind: str = "", alive: bool = True) -> dict[s
 
 def test_gpus_are_counted_by_kind_over_living_nodes() -> None:
     nodes = [node(0), node(8, 1, "L4"), node(8, 1, "L4"), node(48, 4, "A10G"), node(8, 8, "H100", alive=False)]
-    assert fleet_of(nodes) == Fleet({"L4": 2, "A10G": 4}, 64)
+    assert fleet_of(nodes) == Fleet({"L4": 2, "A10G": 4}, 64, cpus_a_gpu=8)
 
 
 def test_gpus_that_may_come_are_those_of_the_cluster_s_own_limit() -> None:
-    assert fleet_of([node(0)], CONFIG) == Fleet({}, 0, to_come=16)  # 16 nodes of both kinds together
-    assert fleet_of([node(0), node(8, 1, "L4")], CONFIG) == Fleet({"L4": 1}, 8, to_come=15)
+    assert fleet_of([node(0)], CONFIG) == Fleet({}, 0, to_come=16, cpus_a_gpu=8)  # 16 nodes of both kinds together
+    assert fleet_of([node(0), node(8, 1, "L4")], CONFIG) == Fleet({"L4": 1}, 8, to_come=15, cpus_a_gpu=8)
+
+
+def test_the_node_with_the_fewest_cpus_for_its_gpus_counts_also_where_it_is_to_come() -> None:
+    assert fleet_of([node(64), node(48, 4, "A10G"), node(30, 8, "H100")]).cpus_a_gpu == 3
+    assert fleet_of([node(64), node(16, 1, "L4")]).cpus_a_gpu == 16
+    assert fleet_of([node(64), node(16, 1, "L4")], CONFIG).cpus_a_gpu == 8
+    assert fleet_of([node(64)]).cpus_a_gpu is None
 
 
 @pytest.mark.parametrize(

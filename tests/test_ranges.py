@@ -159,3 +159,12 @@ def test_numbers_of_the_command_line_are_refused_before_anything_is_looked_for(
     for value in bad:
         with pytest.raises(UserError, match=f"^{option.removeprefix('--')} is "):
             parse(["byol_tau", option, value])
+
+
+def test_the_gpus_of_a_cell_are_a_number_or_left_to_the_ledger_and_no_other_word() -> None:
+    assert parse(["byol_tau", "--gpus-per-cell", "0.5"]).gpus_per_cell == 0.5
+    assert parse(["byol_tau", "--gpus-per-cell", "auto"]).gpus_per_cell == "auto"
+    assert parse(["byol_tau"]).gpus_per_cell is None
+    with pytest.raises(UserError) as told:
+        parse(["byol_tau", "--gpus-per-cell", "half"])
+    assert str(told.value) == "gpus-per-cell is 'half'; it must be a finite number above 0, or auto"
