@@ -15,7 +15,7 @@ from orchestrator.blocks import Blocks
 from orchestrator.messages import Cause, Cell, Event, Lease, Progress, Snapshot, Standings, Summary
 from orchestrator.verdict import RETRIES, Testimony, may_try_again, verdict
 
-LAST = 4
+LAST = 8
 """So many cells a slot at the end of a sweep are handed out the longest first: slots then end together."""
 
 __all__ = ["RETRIES", "BoardState", "Cause", "Cell", "Event", "Lease", "Progress", "Snapshot", "Standings", "Summary"]

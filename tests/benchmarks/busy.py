@@ -19,16 +19,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.board import BoardState, Cell
+from orchestrator.board import LAST, BoardState, Cell
 from orchestrator.cells import cells_of
 from tests.benchmarks.simulated import SIGMA, answer_of
 
 CONFIGURATIONS = (3, 10, 30, 100, 300)
 SLOTS = (2, 8, 32, 128)
 THREE = ("demo-arda", "demo-bela", "demo-cyra")
-
-LAST = 4
-"""Cells a slot, at the end of a sweep, that may come longest first though blocks are mixed by that."""
 
 Lengths = Mapping[str, float]
 Order = Callable[[Sequence[Cell], Lengths, int], list[Cell]]
