@@ -10,6 +10,7 @@ from orchestrator.board import Cell
 from orchestrator.timings import heard_s
 from orchestrator.work import NO_SCORE
 from trainers import stages
+from trainers.spec import CellSpec
 
 CANARY = "canary"
 
@@ -18,20 +19,25 @@ def cells_of(answer: Answer) -> list[Cell]:
     """The plan for the board; a block is one seed's fold, over all languages and configurations.
 
     A stage stands before the first cell that needs it, unless it is done or all of its cells are. Cells have a cost
-    only where nothing races: a race is judged by whole blocks, in their order.
+    only where nothing races: a race is judged by whole blocks, in their order; within a block the longest come first.
     """
+    races, blocks = answer.contest is not None, answer.plan.blocks
     stages = {cell.key: key for key, cell in answer.missing_stages.items()}
     found: list[Cell] = []
-    for cell in answer.plan.cells:
+    for cell in sorted(answer.plan.cells, key=lambda cell: _place(cell.spec, blocks)) if races else answer.plan.cells:
         spec = cell.spec
         if cell.key in stages:
             found.append(Cell(stages[cell.key], None, -1, None, {"stage_of": spec.as_dict()}, role="stage", cost=inf))
         needs = (cell.stage,) if cell.stage else ()
-        block = answer.plan.blocks[spec.seed, spec.fold]
-        cost = heard_s(spec) if answer.contest is None else 0.0
+        block = blocks[spec.seed, spec.fold]
+        cost = 0.0 if races else heard_s(spec)
         found.append(Cell(cell.key, cell.configuration, block, spec.target, spec.as_dict(), needs, cost=cost))
     floors = [Cell(cell.key, None, cell.spec.fold, None, cell.spec.as_dict()) for cell in answer.plan.floors]
     return found + floors
+
+
+def _place(spec: CellSpec, blocks: Mapping[tuple[int, int], int]) -> tuple[int, float]:
+    return blocks[spec.seed, spec.fold], -heard_s(spec)
 
 
 def with_canaries(cells: Sequence[Cell], known: Mapping[str, Any]) -> list[Cell]:
