@@ -19,6 +19,7 @@ NAMES = {
     "data": "preparing and reading speech; what a step waits for",
     "slopes": "cost against batch, clip length, width and layers",
     "several": "one cell on two ranks",
+    "packed": "several small cells at once on one GPU",
     "whole": "a whole sweep against a loop over its cells, and two slots",
 }
 
