@@ -138,6 +138,14 @@ def test_ray_s_symmetric_run_takes_slurm_s_flags(batch: str) -> None:
     assert [word.split("=")[0] for word in passed] == ["--dashboard-host", "--num-cpus", "--num-gpus"]
 
 
+def test_slurm_s_step_asks_for_the_cpus_of_its_job(batch: str) -> None:
+    """By its manual, srun does not inherit `--cpus-per-task` since 22.05: Ray would count CPUs that it may not use."""
+    (step,) = (line for line in batch.replace("\\\n", "").splitlines() if "symmetric-run" in line)
+    assert step.startswith("srun ")
+    assert step.count('"$SLURM_CPUS_PER_TASK"') == 2
+    assert '--cpus-per-task="$SLURM_CPUS_PER_TASK"' in step.split(" ray ")[0]
+
+
 def test_kubernetes_has_the_pinned_ray_and_the_token(job: dict[str, Any]) -> None:
     pins = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     cluster = job["rayClusterSpec"]

@@ -29,10 +29,21 @@ PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 def impossible() -> str:
     """Why there can be no such machines here; "" where there can."""
-    if lacking := [tool for tool in TOOLS if not shutil.which(tool, path=PATH)]:
-        return f"not installed: {', '.join(lacking)} (apt-get install openssh-server iproute2 rsync curl)"
+    if why := lacking(TOOLS, "openssh-server iproute2 rsync curl"):
+        return why
     if not find_spec("aiohttp_cors"):
         return "Ray's dashboard is not installed, which takes jobs: pip install -c constraints.txt -e '.[cluster]'"
+    return no_namespaces()
+
+
+def lacking(tools: Sequence[str], packages: str) -> str:
+    """Which programs are not there, and Debian's packages that have them; "" where all are."""
+    found = [tool for tool in tools if not shutil.which(tool, path=PATH)]
+    return f"not installed: {', '.join(found)} (apt-get install {packages})" if found else ""
+
+
+def no_namespaces() -> str:
+    """Why no machine can be made of namespaces; "" where one can."""
     probe = "ip link add lan type bridge && ip link add one type veth peer name other"
     tried = subprocess.run([*APART, "sh", "-c", probe], capture_output=True, text=True, env={"PATH": PATH})
     return f"no namespaces: {tried.stderr.strip().splitlines()[-1]}" if tried.returncode else ""
