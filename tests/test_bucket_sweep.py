@@ -123,6 +123,21 @@ def test_the_same_command_on_a_node_that_has_nothing_trains_nothing_and_tells_th
 
 
 @pytest.mark.slow
+def test_a_model_that_one_node_made_of_the_sweep_is_heard_on_another(lab: Lab) -> None:
+    maker, other = ({"FOLDWISE_CACHE": str(lab.folder / name)} for name in ("maker", "listener"))
+    made = command("register", "byol_tau", "--language", "demo-arda", "--store", URL, **maker)
+    assert made.returncode == 0, made.stdout + made.stderr
+    models = {key.split("/")[1] for key in Bucket(URL).list("models")}
+    assert len(models) == 1
+    clip = str(next(lab.plain.glob("demo/**/*.wav")))
+    here = command("predict", *models, clip, "--format", "csv", "--store", URL, **maker)
+    there = command("predict", *models, clip, "--format", "csv", "--store", URL, **other)
+    assert here.returncode == there.returncode == 0, here.stderr + there.stderr
+    assert here.stdout == there.stdout
+    assert len(there.stdout.splitlines()) == 2
+
+
+@pytest.mark.slow
 def test_slots_on_two_nodes_with_nothing_in_common_but_the_bucket_do_a_sweep(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
