@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ import search_spaces
 from orchestrator.bill import Sharing, sharing
 from orchestrator.costs import Demand, demand
 from orchestrator.fleet import MOST_CELLS, Fleet, fit, smallest_gpu
+from orchestrator.ground import Ground
 from orchestrator.ledger import Ledger
 from orchestrator.packing import need_of
 from orchestrator.plan import Plan, Request, plan
 from orchestrator.records import Glance
+from orchestrator.sweep import main
 from orchestrator.timings import Memories, Taken, Timing, timed
+from tests.local_ray import started
 from tests.synthetic_results import baseline_spec, floor_spec, hits, result, spec
 from tests.unheard import ground
 from trainers import stages
@@ -117,7 +121,8 @@ def finish(ledger: Ledger, specs: Sequence[CellSpec], gigabytes: float, **versio
     for each in specs:
         made = result(each, hits(7, 6, 5, 4), {"urdu": hits(8, 8, 8, 8)})
         about = {"device": "cuda", "processor": "NVIDIA L4", "gpus": "1", "gpu_bytes": str(24 * GB)}
-        ledger.write(replace(made, versions={**about, "gpu_memory_bytes": str(int(gigabytes * GB)), **versions}))
+        about |= {"gpu_memory_bytes": str(int(gigabytes * GB)), **versions}
+        ledger.write(replace(made, seconds={"total": 30.0, "training": 20.0}, versions=about))
 
 
 def test_the_most_demanding_of_the_cells_that_are_to_run_decides(tmp_path: Path) -> None:
@@ -288,3 +293,30 @@ def test_nothing_is_told_to_who_did_not_ask_where_nothing_is_known_or_there_is_n
     assert sharing(None, ONE, Demand(9, None, ("byol",))) == Sharing(None)
     assert sharing(None, Fleet({}, 16), of(1.0)) == Sharing(None)
     assert sharing(1.0, ONE, of(30.0)) == Sharing(1.0)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_leaves_it_to_the_ledger_plans_as_many_slots_on_each_gpu(
+    demo_store: Path,
+    demo_ground: Ground,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of two GPUs that Ray counts; cells of 4.7 GB, which go four times into 21.6 GB."""
+    tau = plan("byol_tau", search_spaces.load("byol_tau"), demo_ground, Request(settings={"steps": 60}))
+    store = copytree(demo_store, tmp_path / "store")
+    finish(Ledger(store), [cell.spec for cell in tau.cells[:6]], 4.7)
+    words = ["byol_tau", "--steps", "60", "--store", str(store), "--dry-run"]
+
+    def said(*more: str) -> str:
+        assert main([*words, *more]) == 0
+        return " ".join(capfd.readouterr().out.split())
+
+    with started(cpus=16, gpus=2):
+        monkeypatch.setenv("RAY_ADDRESS", "that which this process is connected to")
+        assert "on 8 slots of 0.25 GPUs" in (auto := said("--gpus-per-cell", "auto"))
+        assert "packed: one GPU is to hold 4 such cells (--gpus-per-cell 0.25): one takes up to 4.7 GB of 24 GB" in auto
+        assert "on 2 slots of 1 GPU" in (alone := said())
+        assert "one GPU holds 4 such cells (--gpus-per-cell 0.25)" in alone
+        assert "such cells" not in said("--gpus-per-cell", "0.25")
