@@ -44,12 +44,8 @@ class Story:
 
     def __post_init__(self) -> None:
         self.switch = Switch("192.168.77.1", self.folder, self.folder / "key" / "id_ed25519")
+        self.shared = self.switch.folder / "shared"  # all machines have it at SHARED
         self.words = (*WORDS, "--set", "epoch_steps=20", "--steps", str(self.steps), "--no-report")
-
-    @property
-    def shared(self) -> Path:
-        """The folder that all machines have at /mnt/foldwise."""
-        return self.folder / "shared"
 
     def play(self) -> bool:
         """Whether all acts went right; machines and processes are gone afterwards."""
@@ -103,7 +99,7 @@ class Story:
     def cancelled(self) -> tuple[str, bool]:
         """scancel at the first result, until no node has a process of Ray's."""
         job = self.submit("cut")
-        self.until(lambda: len(self.results("cut")) > 0 or self.state(job) != "RUNNING")
+        self.until(lambda: len(self.results("cut")) > 0 or self.ended(job))
         self.login(f"scancel {job}")
         self.until(lambda: self.state(job) == "CANCELLED" and not self.rays())
         self.before = self.results("cut")
@@ -112,12 +108,13 @@ class Story:
     def requeued(self) -> tuple[str, bool]:
         """The same job again, and scontrol requeue at its next result, until it runs once more."""
         self.job = self.submit("cut")
-        self.until(lambda: len(self.results("cut")) > len(self.before) or self.state(self.job) != "RUNNING")
+        last = len(self.before)
+        self.until(lambda: len(self.results("cut")) > last or self.ended(self.job))
         self.login(f"scontrol requeue {self.job}")
         self.until(lambda: self.state(self.job) == "PENDING" and not self.rays())
         self.before = self.results("cut")
         self.until(lambda: self.state(self.job) == "RUNNING")
-        return f"{len(self.before)} results", 0 < len(self.before) < len(numbers(self.folder / "alone"))
+        return f"{len(self.before)} results", last < len(self.before) < len(numbers(self.folder / "alone"))
 
     def resumed(self) -> tuple[str, bool]:
         """To its end; what was there is untouched."""
@@ -128,7 +125,7 @@ class Story:
 
     def _finish(self, job: str, store: str) -> tuple[str, bool]:
         """Wait for a job's end, and compare its store."""
-        self.until(lambda: self.state(job) not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"))
+        self.until(lambda: self.ended(job))
         expected, found = numbers(self.folder / "alone"), numbers(self.shared / store)
         differ = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
         self.until(lambda: not self.rays())
@@ -143,6 +140,9 @@ class Story:
     def state(self, job: str) -> str:
         told = dict(word.split("=", 1) for word in self.login(f"scontrol show job {job}").split() if "=" in word)
         return told.get("JobState", "")
+
+    def ended(self, job: str) -> bool:
+        return self.state(job) not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 
     def results(self, store: str) -> dict[str, int]:
         """Files of results, and when each was written."""
