@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.judged import numbers
@@ -25,8 +26,7 @@ PACKAGES = "slurmctld slurmd slurm-client munge openssh-server iproute2"
 WORDS = ("byol_tau", "--languages", "demo-arda", "--folds", "0", "1", "--seeds", "0")
 STEPS = 60
 ADDRESSES = {"login": "192.168.77.10", "node0": "192.168.77.11", "node1": "192.168.77.12"}
-DEVICES = ("null", "zero", "full", "random")
-"""What Slurm takes for a node's GPUs: it wants devices, and opens none."""
+DEVICES = ("null", "zero", "full", "random")  # what Slurm takes for a node's GPUs, and never opens
 NO_GPUS = ("--gpus-per-node=0", "--cpus-per-task=1")
 """What stands before the script's name on nodes without GPUs, of one CPU."""
 PATIENCE_S = 1200.0
@@ -35,12 +35,12 @@ LOOK_S = 2.0
 
 @dataclass
 class Story:
-    """Plays it in `folder`; `before`: results at the last cut, and when each was written."""
+    """Plays it in `folder`; `before`: results at the last cut."""
 
     folder: Path
     steps: int = STEPS
     job: str = ""
-    before: dict[str, int] = field(default_factory=dict)
+    before: int = 0
 
     def __post_init__(self) -> None:
         self.switch = Switch("192.168.77.1", self.folder, self.folder / "key" / "id_ed25519")
@@ -99,29 +99,30 @@ class Story:
     def cancelled(self) -> tuple[str, bool]:
         """scancel at the first result, until no node has a process of Ray's."""
         job = self.submit("cut")
-        self.until(lambda: len(self.results("cut")) > 0 or self.ended(job))
+        self.until(lambda: self.count() > 0 or self.ended(job))
         self.login(f"scancel {job}")
         self.until(lambda: self.state(job) == "CANCELLED" and not self.rays())
-        self.before = self.results("cut")
-        return f"{len(self.before)} results, no Ray", 0 < len(self.before) < len(numbers(self.folder / "alone"))
+        self.before = self.count()
+        return f"{self.before} results, no Ray", 0 < self.before < len(numbers(self.folder / "alone"))
 
     def requeued(self) -> tuple[str, bool]:
         """The same job again, and scontrol requeue at its next result, until it runs once more."""
         self.job = self.submit("cut")
-        last = len(self.before)
-        self.until(lambda: len(self.results("cut")) > last or self.ended(self.job))
+        last = self.before
+        self.until(lambda: self.count() > last or self.ended(self.job))
         self.login(f"scontrol requeue {self.job}")
         self.until(lambda: self.state(self.job) == "PENDING" and not self.rays())
-        self.before = self.results("cut")
+        self.before = self.count()
         self.until(lambda: self.state(self.job) == "RUNNING")
-        return f"{len(self.before)} results", last < len(self.before) < len(numbers(self.folder / "alone"))
+        return f"{self.before} results", last < self.before < len(numbers(self.folder / "alone"))
 
     def resumed(self) -> tuple[str, bool]:
-        """To its end; what was there is untouched."""
+        """To its end; it says that it trains what had no result, and no more."""
         found, right = self._finish(self.job, "cut")
-        now = self.results("cut")
-        again = [key for key, written in self.before.items() if now.get(key) != written]
-        return f"{found}; {len(again)} of {len(self.before)} trained again", right and not again
+        said = (self.shared / "foldwise" / f"slurm-{self.job}.out").read_text()
+        line = re.findall("^to run: .*", said, re.MULTILINE)[-1]
+        trained = sum(int(number) for number in re.findall(r"(\d+) of", line))
+        return f"{found}; {line}", right and trained == len(numbers(self.folder / "alone")) - self.before
 
     def _finish(self, job: str, store: str) -> tuple[str, bool]:
         """Wait for a job's end, and compare its store."""
@@ -144,9 +145,9 @@ class Story:
     def ended(self, job: str) -> bool:
         return self.state(job) not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 
-    def results(self, store: str) -> dict[str, int]:
-        """Files of results, and when each was written."""
-        return {path.name: path.stat().st_mtime_ns for path in (self.shared / store / "cells").glob("*/*.json")}
+    def count(self) -> int:
+        """Results in the store of the job that is cut."""
+        return len(list((self.shared / "cut" / "cells").glob("*/*.json")))
 
     def rays(self) -> list[str]:
         """What runs of Ray, on any machine."""
