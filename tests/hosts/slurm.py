@@ -30,7 +30,6 @@ DEVICES = ("null", "zero", "full", "random")  # what Slurm takes for a node's GP
 NO_GPUS = ("--gpus-per-node=0", "--cpus-per-task=1")
 """What stands before the script's name on nodes without GPUs, of one CPU."""
 PATIENCE_S = 1200.0
-LOOK_S = 2.0
 
 
 @dataclass
@@ -167,7 +166,7 @@ class Story:
         while not true():
             if time.monotonic() > ends_at:
                 raise TimeoutError(f"nothing within {PATIENCE_S:g} s")
-            time.sleep(LOOK_S)
+            time.sleep(2)
 
     def _write(self) -> None:
         """What all machines share: Slurm's settings, munge's key, and a home with the environment."""
