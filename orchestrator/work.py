@@ -65,6 +65,7 @@ class CellWork:
             result = from_first(lambda: ledger.read(spec.key()))
             if result is None:
                 result = cell.run(spec, place, progress=report, stopped=stopped)
+                result.versions.update(share_of_gpu() if "gpus" in result.versions else {})
                 if leads():
                     ledger.write(result)
                     cell.forget_checkpoint(spec, place)
@@ -104,6 +105,14 @@ def _rehearse(
         return {}
     share = result.facts["scored_share"]
     return {"step_s": result.seconds["step"], "scoring_s": result.seconds["scoring"], "share": share}
+
+
+def share_of_gpu() -> dict[str, str]:
+    """What a result says of GPUs where its slot has a share of one; nothing else where it has whole ones, or none."""
+    import ray
+
+    gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
+    return {"gpus": f"{gpus:g}"} if 0 < gpus < 1 else {}
 
 
 def summary(result: Result, select_on: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ray.air._internal.device_manager.nvidia_gpu import CUDATorchDeviceManager
 from orchestrator.board import Cell
 from orchestrator.board_actor import start_board
 from orchestrator.slots import Slots
+from orchestrator.work import share_of_gpu
 from orchestrator.worker import Work
 from tests.local_ray import PATIENCE_S, started
 from tests.noted_work import note, until
@@ -39,7 +40,7 @@ def make_work() -> Work:
         note(folder / "log", key, f"ended on {gpu}")
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")
         devices = [str(one) for one in CUDATorchDeviceManager().get_devices()]
-        return {"valid_uar": 0.5, "gpu": gpu, "seen": seen, "devices": devices}
+        return {"valid_uar": 0.5, "gpu": gpu, "seen": seen, "devices": devices, "told": share_of_gpu()}
 
     return work
 
@@ -95,6 +96,7 @@ def test_two_slots_share_each_gpu_and_a_cell_out_of_memory_runs_again_alone_on_o
     summaries = {event.key: event.summary for event in ray.get(board.poll.remote(0))[1]}
     assert sorted(summaries) == sorted(cell.key for cell in cells)
     assert all(summary["devices"] == [f"cuda:{summary['gpu']}"] for summary in summaries.values())
+    assert all(summary["told"] == {"gpus": "0.5"} for summary in summaries.values())
 
     there = [(key, what) for key, what, gpu in history(tmp_path / "log") if gpu == summaries["large"]["gpu"]]
     again = len(there) - 1 - there[::-1].index(("large", "begun"))
@@ -110,4 +112,4 @@ def test_slots_without_gpus_see_none_where_there_are_some(two_gpus: None, tmp_pa
         ray.get(board.put.remote([cell], {}))
         until(lambda: ray.get(board.poll.remote(0))[2].settled, PATIENCE_S)
         (event,) = ray.get(board.poll.remote(0))[1]
-    assert (event.summary["gpu"], event.summary["seen"]) == ("", "")
+    assert (event.summary["gpu"], event.summary["seen"], event.summary["told"]) == ("", "", {})
