@@ -47,6 +47,7 @@ def swept(store: Path, slots: int, steps: int) -> Took:
         "--set",
         f"steps={steps}",
         f"epoch_steps={steps}",
+        "tau_horizon=paper",  # as few steps as these have no matched τ
     )
     began = time.time()
     told = subprocess.run([sys.executable, "-m", "orchestrator.sweep", *asked], capture_output=True, text=True)
