@@ -111,7 +111,8 @@ def share_of_gpu() -> dict[str, str]:
     """What a result says of GPUs where its slot has a share of one; nothing else where it has whole ones, or none."""
     import ray
 
-    gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
+    context: Any = ray.get_runtime_context()
+    gpus = context.get_assigned_resources().get("GPU", 0)
     return {"gpus": f"{gpus:g}"} if 0 < gpus < 1 else {}
 
 

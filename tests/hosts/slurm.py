@@ -192,9 +192,10 @@ class Story:
             f"install -m 600 {SHARED}/munge.key /run/munge/key && {munged} --pid-file=/run/munge/pid && "
             f"SLURM_CONF={SHARED}/slurm.conf {daemon}"
         )
-        done = self.switch.ask(machine, f"({line}) < /dev/null > /tmp/start.log 2>&1")
+        log = f"{machine.name}.log"
+        done = self.switch.ask(machine, f"({line}) < /dev/null > {SHARED}/{log} 2>&1")
         if done.returncode:
-            raise RuntimeError((machine.folder / "tmp" / "start.log").read_text())
+            raise RuntimeError((self.shared / log).read_text())
 
 
 def main() -> int:
