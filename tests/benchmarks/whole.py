@@ -1,10 +1,10 @@
 """A whole sweep against a plain loop over its cells, and what slots beside each other are worth.
 
-`python -m tests.benchmarks.whole [--steps 20]`: `byol_tau` on the demo (45 cells and their 15 floors) by the command,
-with one slot that has all cores and with a slot a core, and the same cells by `cell.run` one after the other in one
-warm process, with as many threads, by the clock; nothing else may run beside. Work lasts from the first cell's
-beginning to the last one's end, as the ledger tells (a cell's seconds, and when its record was written). With equally
-many threads the results must be the same to the bit.
+`python -m tests.benchmarks.whole [--steps 20] [--slots 1 2]`: `byol_tau` on the demo (45 cells and their 15 floors) by
+the command, with one slot that has all cores and with a slot a core, and the same cells by `cell.run` one after the
+other in one warm process, with as many threads, by the clock; nothing else may run beside. Work lasts from the first
+cell's beginning to the last one's end, as the ledger tells (a cell's seconds, and when its record was written). With
+equally many threads the results must be the same to the bit.
 """
 
 import argparse
@@ -91,13 +91,16 @@ def numbers(result: Result) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.whole", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
-    steps = parser.parse_args().steps
     cores = os.cpu_count() or 1
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, cores], help="they share the cores")
+    asked = parser.parse_args()
+    steps = asked.steps
     took: list[tuple[str, Took]] = []
     console = Console()
     with tempfile.TemporaryDirectory(prefix="whole-", dir="/var/tmp") as folder:
-        for slots, threads in ((1, cores), (cores, 1)):
+        for slots in asked.slots:
+            threads = max(1, cores // slots)
             there, here = Path(folder) / f"swept-{slots}", Path(folder) / f"alone-{slots}"
             took.append((f"slots: {slots}, threads each: {threads}", swept(there, slots, steps)))
             took.append((f"cell.run, one after the other, threads: {threads}", plain(results(there), here, threads)))
@@ -108,9 +111,10 @@ def main() -> None:
         figures = (each.whole_s, each.start_s, each.work_s)
         table.add_row(name, str(each.cells), *(f"{value:.1f}" for value in figures))
     console.print(table)
-    (_, one), (_, alone), (_, several), (_, single) = took
-    console.print(f"one slot takes {one.work_s / alone.work_s:.3f} times as long as cell.run")
-    console.print(f"{cores} slots are {single.work_s / several.work_s:.2f} times as quick as cell.run with a thread")
+    for slots, (_, by_sweep), (_, alone) in zip(asked.slots, took[::2], took[1::2], strict=True):
+        console.print(
+            f"{slots} slots are {alone.work_s / by_sweep.work_s:.2f} times as quick as cell.run with their threads"
+        )
 
 
 if __name__ == "__main__":
