@@ -74,7 +74,8 @@ def held(
 
     `who`: JSON that names this holder; `refusal`: what a UserError says, of the JSON that names the other one. The
     working copy must be this process's alone: a lock of the same copy is that of a process that died. If another
-    takes the store over after all, since this one was silent for long, this process is interrupted as by Ctrl-C.
+    takes the store over after all, since this one was silent for long, this process is interrupted as by Ctrl-C, or
+    ended (SIGTERM) where it is deaf to that.
     """
     bucket = stores.bucket_of(store)
     if bucket is None:
@@ -134,13 +135,18 @@ class _Lease:
                 warnings.simplefilter("ignore")
                 now = quick.get(LOCK)
                 if now is not None and now != self.content:
-                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), _interrupting())
                     return
                 quick.put(LOCK, self.content)
 
     def leave(self) -> None:
         if self.bucket.get(LOCK) == self.content:
             self.bucket.delete(LOCK)
+
+
+def _interrupting() -> signal.Signals:
+    """The signal that interrupts this process: a shell's background jobs are deaf to Ctrl-C's."""
+    return signal.SIGTERM if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None) else signal.SIGINT
 
 
 def _told(content: bytes | None, name: str) -> str:

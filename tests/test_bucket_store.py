@@ -465,10 +465,16 @@ def test_the_lock_of_a_process_that_died_on_this_node_is_taken_over_at_once(node
         pass
 
 
-def test_a_holder_whose_store_was_taken_over_is_interrupted(node: Callable[[str], Path], url: str) -> None:
-    holding = """
-        import time
+@pytest.mark.parametrize("to_ctrl_c", ["listening", "deaf"])
+def test_a_holder_whose_store_was_taken_over_is_interrupted(
+    node: Callable[[str], Path], url: str, to_ctrl_c: str
+) -> None:
+    """Also where it is a background job of a shell, which ignores SIGINT."""
+    handler = "signal.SIG_IGN" if to_ctrl_c == "deaf" else "signal.default_int_handler"
+    holding = f"""
+        import signal, time
         from orchestrator import lease
+        signal.signal(signal.SIGINT, {handler})
         with lease.held(Path(sys.argv[1]), "one", str, beat_s=0.2):
             print("held", flush=True)
             time.sleep(60)
@@ -482,7 +488,8 @@ def test_a_holder_whose_store_was_taken_over_is_interrupted(node: Callable[[str]
     while process.poll() is None and time.monotonic() < deadline:  # a beat that is on its way may come after the first
         Bucket(url).put(lease.LOCK, b"another's")
         time.sleep(0.1)
-    assert "KeyboardInterrupt" in process.communicate(timeout=5)[1]
+    told = process.communicate(timeout=5)[1]
+    assert process.returncode == -signal.SIGTERM if to_ctrl_c == "deaf" else "KeyboardInterrupt" in told
     assert Bucket(url).get(lease.LOCK) == b"another's"
 
 
