@@ -17,6 +17,7 @@ NAMES = {
     "peers": "steps against the peer libraries' parts",
     "limit": "a step's arithmetic over the device's matrix rate",
     "data": "preparing and reading speech; what a step waits for",
+    "ahead": "what a step waits for augmented views, without loaders and with them",
     "slopes": "cost against batch, clip length, width and layers",
     "several": "one cell on two ranks",
     "packed": "several small cells at once on one GPU",
