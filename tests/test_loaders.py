@@ -11,25 +11,37 @@ import numpy as np
 import pytest
 import torch
 
+from orchestrator.ground import Ground
 from tests.loader_jobs import killed_elsewhere, own_id, refuses, six
-from tests.small_world import FRONT_END, Tones, spec, split, whisper
+from tests.test_cell import spec
+from trainers import augmenting
+from trainers.audio.front_end import FrontEnd
 from trainers.augmenting import Augmentation
-from trainers.building import build
+from trainers.cell import Workspace, run
 from trainers.errors import UserError
 from trainers.loaders import Loaders, fitting
-from trainers.loop import train
-from trainers.methods.configs import PAPERS_KINDS, BaselineConfig
-from trainers.spec import Training
+from trainers.methods.configs import PAPERS_KINDS
 from trainers.speech import Speech
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture
+def only_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What loaders are asked for they must do: here it fails."""
+
+    def refused(_: str) -> Speech:
+        raise AssertionError("made by the process that waits")
+
+    monkeypatch.setattr(augmenting, "_opened", refused)
+
+
+@pytest.mark.usefixtures("only_there")
 @pytest.mark.parametrize("hears", ["mel", "waveform"])
-def test_views_are_the_same_to_the_bit_whoever_makes_them(hears: str) -> None:
+def test_views_are_the_same_to_the_bit_whoever_makes_them(demo_ground: Ground, hears: str) -> None:
     def views(loaders: int) -> list[torch.Tensor]:
-        speech = Speech(Tones(), replace(FRONT_END, crop="random"), CPU, loaders)
+        speech = Speech(demo_ground.prepared, FrontEnd(length_s=0.6, crop="random"), CPU, loaders)
         made = Augmentation(speech, hears, PAPERS_KINDS, 1.0, seed=5)
         draw = lambda step: torch.arange(7) * (step + 1)  # noqa: E731
         return [view for step in (0, 1, 2, 5, 6) for view in made.views(draw, step, 2)]
@@ -38,17 +50,14 @@ def test_views_are_the_same_to_the_bit_whoever_makes_them(hears: str) -> None:
         assert torch.equal(ahead, at_once)
 
 
-def test_a_training_with_loaders_ends_with_the_same_weights() -> None:
-    def weights(loaders: int) -> dict[str, torch.Tensor]:
-        tones = Tones()
-        told = spec(BaselineConfig())
-        method = build(told, split(tones), Speech(tones, FRONT_END, CPU, loaders), whisper())
-        train(method, Training(steps=4, epoch_steps=2, batch_size=8), 0, validate=None)
-        return method.state_dict()
+@pytest.mark.usefixtures("only_there")
+def test_a_cell_with_loaders_has_the_same_result(demo_ground: Ground, tmp_path: Path) -> None:
+    def result(loaders: int) -> dict[str, object]:
+        store = tmp_path / str(loaders)
+        place = Workspace(demo_ground.prepared, demo_ground.encoder_folder, store, CPU, loaders)
+        return replace(run(spec(demo_ground, "baseline"), place), seconds={}, versions={}).as_dict()
 
-    ahead, at_once = weights(2), weights(0)
-    assert ahead.keys() == at_once.keys()
-    assert all(torch.equal(ahead[name], at_once[name]) for name in ahead)
+    assert result(2) == result(0)
 
 
 def test_each_part_of_a_room_is_filled_by_its_job() -> None:

@@ -1,9 +1,11 @@
 """Augmented views of clips as supervised and contrastive training hear them (Gong et al. 2025 §2.1)."""
 
-import pickle
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,9 @@ from torch import Tensor
 from trainers import loaders
 from trainers.audio import spectrogram, waveform
 from trainers.audio.draws import generator
+from trainers.audio.front_end import FrontEnd
 from trainers.audio.log_mel import log_mel
+from trainers.corpora.prepared import open_prepared
 from trainers.speech import Speech
 
 REACH = 1.5
@@ -94,7 +98,12 @@ class Augmentation:
         room = np.empty((len(clips), self.speech.front_end.n_samples), np.float32)
         told, each = self.speech.told, -(-len(clips) // crew.count)
         waits = [
-            crew.begin(room[first : first + each], _augmented_there, told, clips[first : first + each])
+            crew.begin(
+                room[first : first + each],
+                augmented_there,
+                told,
+                [astuple(clip) for clip in clips[first : first + each]],
+            )
             for first in range(0, len(clips), each)
         ]
 
@@ -123,12 +132,16 @@ def augmented(speech: Speech, clips: Sequence[Clip]) -> NDArray[np.float32]:
     return np.stack(heard)[:, : speech.front_end.n_samples]
 
 
-def _augmented_there(told: bytes, clips: Sequence[Clip]) -> NDArray[np.float32]:
-    return augmented(_opened(told), clips)
+def augmented_there(told: str, clips: Sequence[Sequence[Any]]) -> NDArray[np.float32]:
+    """As `augmented`, in a loader's process: speech and clips as JSON tells them."""
+    listed = [
+        Clip(number, start, strength, tuple(seed), tuple(kinds)) for number, start, strength, seed, kinds in clips
+    ]
+    return augmented(_opened(told), listed)
 
 
 @lru_cache(maxsize=1)
-def _opened(told: bytes) -> Speech:
-    """In a loader's process, the speech of the training that it works for."""
-    prepared, front_end = pickle.loads(told)
-    return Speech(prepared, front_end, torch.device("cpu"))
+def _opened(told: str) -> Speech:
+    """The speech of the training that a loader works for."""
+    paths, front_end = json.loads(told)
+    return Speech(open_prepared([Path(path) for path in paths]), FrontEnd(**front_end), torch.device("cpu"))

@@ -5,8 +5,9 @@ gone, or cannot do it, the one that waits does it itself, and an error appears t
 They are plain children with a pipe each way. They end when the pipe does, so none outlives its parent, however it ends.
 """
 
+import importlib
+import json
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Work = Callable[..., Array]
-"""A function of a module, that pickles by its name."""
+"""A function of a module, which a loader finds by their names; it takes what JSON can tell."""
 
 MOST = 4
 """Processes that one training keeps busy at most."""
@@ -98,7 +99,7 @@ class _Process:
         jobs, answers = self._child.stdin, self._child.stdout
         assert jobs
         assert answers
-        pickle.dump((work, given), jobs)
+        jobs.write(json.dumps([work.__module__, work.__qualname__, given]).encode() + b"\n")
         jobs.flush()
         done = answers.read(1)
         if not done:
@@ -130,18 +131,19 @@ def answer() -> None:
     """A child's life: do what comes by the standard input until that ends. Nothing else may write to the pipe."""
     jobs, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        while True:
-            made = _tried(*pickle.load(jobs))
+    with suppress(BrokenPipeError, KeyboardInterrupt):
+        for job in jobs:
+            made = _tried(*json.loads(job))
             answers.write(b"0" if made is None else b"1")
             if made is not None:
                 answers.write(made.data.cast("B"))
             answers.flush()
 
 
-def _tried(work: Work, given: tuple[Any, ...]) -> Array | None:
+def _tried(module: str, name: str, given: list[Any]) -> Array | None:
     """None where it cannot be done here: who asked does it then, and meets the error."""
     try:
+        work: Work = getattr(importlib.import_module(module), name)
         return np.ascontiguousarray(work(*given), dtype=np.float32)
     except Exception:
         return None

@@ -1,8 +1,8 @@
 """Prepared clips as a method sees them: utterance numbers in, waveforms or log-mels on the device out."""
 
-import pickle
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -34,9 +34,9 @@ class Speech:
         return self.front_end.n_samples // HOP
 
     @property
-    def told(self) -> bytes:
-        """What another process needs to open the same speech."""
-        return pickle.dumps((self.prepared, self.front_end))
+    def told(self) -> str:
+        """JSON by which another process opens the same speech."""
+        return json.dumps([[str(path) for path in self.prepared.paths], asdict(self.front_end)])
 
     def numbers(self, ids: Sequence[str]) -> Tensor:
         """Utterance ids to their numbers in the prepared corpora: (n,) int64."""
