@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -69,8 +69,7 @@ def from_first(make: Callable[[], T]) -> T:
         return make()
     box: list[T | None] = [make() if rank == 0 else None]
     dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-    found: T = box[0]  # type: ignore[assignment]
-    return found
+    return cast(T, box[0])  # rank 0 put it there
 
 
 def is_lost_peer(error: BaseException) -> bool:

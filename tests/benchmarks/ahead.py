@@ -55,9 +55,9 @@ def steps(place: Workspace, loaders: int, batch: int) -> list[tuple[float, float
     told = (FrontEnd(crop="random", length_s=3.0), "open", "speaker", None, 0, 0)
     spec = CellSpec("baseline", BaselineConfig(), training, *told, place.encoder_fingerprint, "")
     split = place.splits(spec).of(spec.target, spec.fold, spec.config)
-    method = build(spec, split, place.speech(spec.front_end), place.backbone)
-    waited, marks = Waited(method.augmentation), list[tuple[float, float]]()  # type: ignore[union-attr]
-    method.augmentation = waited  # type: ignore[union-attr, assignment]
+    method: Any = build(spec, split, place.speech(spec.front_end), place.backbone)
+    waited, marks = Waited(method.augmentation), list[tuple[float, float]]()
+    method.augmentation = waited
     note = lambda *_: marks.append((perf_counter(), waited.seconds))  # noqa: E731
     train(method, training, 0, validate=None, progress=note)
     return [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)][1:]

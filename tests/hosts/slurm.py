@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.faults.judged import numbers
@@ -87,7 +88,7 @@ class Story:
         for asked in ("4", "0"):
             given = f"--parsable --nodes=2 --gpus-per-node={asked} -o {SHARED}/gpus.%j"
             job = self.login(f"sbatch {given} --wrap 'echo on ${{SLURM_GPUS_ON_NODE:-unset}}'").strip()
-            self.until(lambda job=job: self.state(job) == "COMPLETED")  # type: ignore[misc]
+            self.until(partial(self.has_completed, job))
             told.append((self.shared / f"gpus.{job}").read_text().strip())
         return "; ".join(told), told == ["on 4", "on unset"]
 
@@ -160,6 +161,9 @@ class Story:
         if done.returncode:
             raise RuntimeError(f"{line}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def has_completed(self, job: str) -> bool:
+        return self.state(job) == "COMPLETED"
 
     def until(self, true: Callable[[], bool]) -> None:
         ends_at = time.monotonic() + PATIENCE_S
