@@ -17,10 +17,12 @@ PATIENCE_S = 180.0
 
 
 class Server:
-    """`mlflow server` with the database and the files below a folder; it can be taken away and started again."""
+    """`mlflow server` with the database below a folder, and the files there or at the URL `artifacts`; it can be taken
+    away and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, artifacts: str = "") -> None:
         self.folder, self.port = folder, _free_port()
+        self.artifacts = artifacts or str(folder / "served")
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -29,7 +31,7 @@ class Server:
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1"),
-            *("--artifacts-destination", str(self.folder / "served")),
+            *("--artifacts-destination", self.artifacts),
         ]
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self.folder / "server.log").open("ab") as log:

@@ -19,7 +19,9 @@ from orchestrator.tracking import Tracker, default_uri, writer
 from orchestrator.tracking.__main__ import main
 from orchestrator.tracking.telling import settings_of, tell
 from tests.mlflow_server import Server
+from tests.object_server import BUCKET, ObjectServer
 from tests.synthetic_sweeps import asked, kept, varied
+from trainers.bucket import Bucket
 
 GROUPS = {"tau=0.9": varied(0.9, [4, 5]), "tau=0.99": varied(0.99, [8, 9])}
 RESULTS = {result.spec.key(): result for group in GROUPS.values() for result in group}
@@ -243,3 +245,40 @@ def test_a_server_that_is_killed_amid_a_sweep_costs_warnings_and_sync_sends_what
         assert {run.info.status for run in found} == {"FINISHED"}
     finally:
         server.kill()
+
+
+@pytest.mark.slow
+def test_a_server_that_keeps_files_in_a_bucket_has_all_of_them(store: Path, object_server: ObjectServer) -> None:
+    """As `cluster.yaml` starts it with a bucket for its destination; who sends needs no right to the bucket."""
+    ends(store)
+    at_home = _files(default_uri(store))
+    (store / "server").mkdir()
+    server = Server(store / "server", f"s3://{BUCKET}/mlflow")
+    try:
+        server.start()
+        with pytest.MonkeyPatch.context() as patch:
+            for name in object_server.environment:
+                patch.delenv(name)
+            assert main(["sync", "--store", str(store), "--tracking-uri", server.uri]) == 0
+            assert _files(server.uri) == at_home
+    finally:
+        server.kill()
+    there = Bucket(f"s3://{BUCKET}").list("mlflow")
+    assert sorted(Path(key).name for key in there) == sorted(Path(path).name for _, path, _ in at_home)
+
+
+def _files(uri: str) -> list[tuple[str, str, bytes]]:
+    """Every file that MLflow has: the name of its run, its path, and what it holds."""
+    client = MlflowClient(uri)
+    (experiment,) = [each for each in client.search_experiments() if each.name == "byol_tau"]
+    found = []
+    for run in client.search_runs([experiment.experiment_id], max_results=1000):
+        folders = [""]
+        while folders:
+            for file in client.list_artifacts(run.info.run_id, folders.pop()):
+                if file.is_dir:
+                    folders.append(file.path)
+                else:
+                    content = Path(client.download_artifacts(run.info.run_id, file.path)).read_bytes()
+                    found.append((run.info.run_name or "", file.path, content))
+    return sorted(found)

@@ -38,7 +38,7 @@ def located(store: str | Path) -> Path:
         return Path(store).expanduser().resolve()
     url = str(store).rstrip("/")
     parts = urlsplit(Bucket(url).url)
-    home = Path(os.environ.get("FOLDWISE_CACHE") or "~/.cache/foldwise").expanduser().resolve()
+    home = cache_home()
     name = f"{parts.scheme}-{parts.netloc}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
     folder = home / "stores" / name
     try:
@@ -48,6 +48,11 @@ def located(store: str | Path) -> Path:
             f"cannot write the working copy of {url}, {folder}: {error.strerror}; $FOLDWISE_CACHE"
         ) from error
     return folder
+
+
+def cache_home() -> Path:
+    """The folder on this node's disk for what can be had again: $FOLDWISE_CACHE or ~/.cache/foldwise."""
+    return Path(os.environ.get("FOLDWISE_CACHE") or "~/.cache/foldwise").expanduser().resolve()
 
 
 def is_url(store: str | Path) -> bool:

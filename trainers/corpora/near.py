@@ -1,0 +1,83 @@
+"""Prepared audio that lies on another machine's disk (NFS, Lustre, …) is copied once to this node's own.
+
+Mapped over the network each page would be fetched when it is first heard, and again whenever memory was short of it.
+"""
+
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from trainers.stores import cache_home
+
+AFAR = frozenset(
+    (
+        *("nfs", "nfs4", "cifs", "smb3", "9p", "afs", "beegfs", "ceph", "gpfs", "lustre", "orangefs", "pvfs2"),
+        *("virtiofs", "wekafs", "fuse.beegfs", "fuse.ceph-fuse", "fuse.glusterfs", "fuse.gcsfuse", "fuse.juicefs"),
+        *("fuse.mountpoint-s3", "fuse.s3fs", "fuse.sshfs"),
+    )
+)
+"""Kinds of file system, as Linux names them, whose files lie on other machines."""
+
+SPARE_BYTES = 2 << 30
+"""What a copy leaves free on the disk."""
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+
+def near(file: Path, name: str) -> Path:
+    """The file, or its copy `<cache>/prepared/<name>` on this node's disk where the file lies on another machine's.
+
+    `name` tells the content: a copy of that name and length is taken as it is, whoever made it. Of several processes
+    one copies. Where there is no room, or the cache lies on another machine's disk as well, it is the file itself.
+    """
+    copy = cache_home() / "prepared" / name
+    try:
+        if not is_afar(file):
+            return file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if is_afar(copy.parent):
+            return file
+        return copy if _made(copy, file) else file
+    except OSError:
+        return file
+
+
+def forget_copy(name: str) -> bool:
+    """Remove the copy of that name; whether there was one."""
+    with suppress(OSError):
+        (cache_home() / "prepared" / name).unlink()
+        return True
+    return False
+
+
+def is_afar(path: Path) -> bool:
+    """Whether what is at this path lies on another machine's disk; what is not known lies on this one's."""
+    return _kind(path) in AFAR
+
+
+def _kind(path: Path) -> str:
+    device = path.stat().st_dev
+    here = f"{os.major(device)}:{os.minor(device)}"
+    for line in reversed(MOUNTS.read_text().splitlines()):  # what was mounted last covers what lies below it
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == here:
+            return after.split()[0]
+    return ""
+
+
+def _made(copy: Path, file: Path) -> bool:
+    n_bytes = file.stat().st_size
+    with copy.with_name(f".{copy.name}.copying").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if copy.is_file() and copy.stat().st_size == n_bytes:
+            return True
+        if shutil.disk_usage(copy.parent).free < n_bytes + SPARE_BYTES:
+            return False
+        partial = copy.with_name(f".{copy.name}.partial")  # alone by the lock; a dead process's is written over
+        shutil.copyfile(file, partial)
+        whole = partial.stat().st_size == n_bytes
+        if whole:
+            partial.rename(copy)
+        return whole
