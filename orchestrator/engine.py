@@ -19,6 +19,7 @@ from orchestrator.fleet import bootstrap, fleet_of
 from orchestrator.lifeline import Lifeline, alive
 from orchestrator.objective import Objective, mean_language
 from orchestrator.outcome import Outcome, Tally, Watch
+from orchestrator.preflight_brief import Gate
 from orchestrator.scratch import remove_left, scratch_in
 from orchestrator.search import Growth
 from orchestrator.slots import Slots
@@ -60,7 +61,7 @@ def run(
     contest: Judge | None = None,
     growth: Growth | None = None,
     scheduler: Any = None,
-    joined: Callable[[], None] = lambda: None,
+    gate: Gate | None = None,
     patience_s: float = 60.0,
 ) -> Outcome:
     """Work off `cells`, the most urgent first, and mirror each configuration to a Tune trial.
@@ -70,9 +71,9 @@ def run(
     `gpus_per_cell`: None is 1 where there are GPUs, else 0. `known`: results that the ledger has, read at the start
     and whenever the board had to be built anew; `objective` sums a block's summaries up. `contest`: how configurations
     race; None is not at all. `growth`: a search that adds configurations while the run goes on. `scheduler`: one of
-    Tune's instead of the race's. `enough`: asked often; a reason ends the run as an interrupt does. `joined`: called
-    once a Ray that is not our own is connected; it may refuse that. In snapshots `done` counts what this run did;
-    `patience_s` in which nothing moves are followed by a notice of what is missing.
+    Tune's instead of the race's. `enough`: asked often; a reason ends the run as an interrupt does. `gate`: which
+    nodes of a Ray that is not our own may have slots; it may refuse that Ray. In snapshots `done` counts what this
+    run did; `patience_s` in which nothing moves are followed by a notice of what is missing.
 
     The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
     where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does not come
@@ -87,11 +88,12 @@ def run(
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
     with Signals() as signals, scratch_in(scratch) as folder, alive(slots) as own_ray:
         signals.listen()
-        if not own_ray:
-            joined()
+        guard = None if own_ray else gate
+        if guard:
+            guard.agree()
         gpus = _gpus(gpus_per_cell, own_ray)
         board = start_board()
-        crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not own_ray)
+        crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not own_ray, gate=guard)
         logging.getLogger(STATE_OF_TUNE).setLevel(logging.CRITICAL)
         judge = scheduler or (racing_scheduler(board, contest) if contest else None)
         desk = growth.desk() if growth else None

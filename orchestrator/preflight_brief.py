@@ -1,8 +1,11 @@
-"""The short form of preflight, for a sweep that joins a cluster: the same code, packages and store on every node."""
+"""The short form of preflight, for a sweep that joins a cluster, and for each node that joins later: the same code,
+packages and store."""
 
 import platform
-import uuid
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,29 +20,67 @@ from trainers.errors import UserError
 PINNED = ("torch", "torchaudio", "transformers", "numpy", "scikit-learn", "soxr", "audiomentations")
 """All that a cell's numbers depend on. That Ray and Python are the driver's Ray sees to itself."""
 PATIENCE_S = 30.0
-"""A node that is slower than this is let be: its slots will come, or the engine will tell that none does."""
+"""A node that is slower than this is let in: its slots will come, or the engine will tell that none does."""
 
 
-def agree(store: Path) -> None:
-    """UserError in one line where a node has other code or packages than this process, or another store.
+Node = Mapping[str, Any]
+"""As `list_nodes` has them."""
 
-    Ray has to be connected. Packages are asked for by name and not imported, so that it takes about a second.
+
+@dataclass
+class Gate:
+    """Whom a sweep lets have slots: nodes with the driver's code, packages and store.
+
+    `trace`: a file of the store that is there as long as nodes may join. Ray has to be connected. Packages are asked
+    for by name and not imported, so that it takes about a second.
     """
-    trace = store / f".agree-{uuid.uuid4().hex[:8]}"
-    store.mkdir(parents=True, exist_ok=True)
-    trace.touch()
-    stores.send(trace)
-    place = stores.portable(trace)
-    try:
-        waiting = {_ask(node, place): node["NodeManagerHostname"] for node in list_nodes() if node["Alive"]}
+
+    trace: Path
+    notice: Callable[[str], None]
+    _known: dict[str, bool] = field(default_factory=dict)
+    _asked: dict[str, tuple[Any, float]] = field(default_factory=dict)
+
+    def agree(self) -> None:
+        """UserError in one line where a node that is there now differs. One that does not answer in time is let in."""
+        nodes = [node for node in list_nodes() if node["Alive"]]
+        waiting = {self._ask(node): node for node in nodes}
         ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_S)
-        ours = look(place)
         for each in ready:
-            if wrong := _wrong(ours, each):
-                raise UserError(f"{waiting[each]} {wrong}; python -m orchestrator.preflight tells more")
-    finally:
-        trace.unlink(missing_ok=True)
-        stores.forget(trace)
+            if wrong := _wrong(self._ours, each):
+                raise UserError(f"{_name(waiting[each])} {wrong}; python -m orchestrator.preflight tells more")
+        self._known = {node["NodeID"]: True for node in nodes}
+
+    def admitted(self, nodes: Sequence[Node]) -> list[Node]:
+        """Of these nodes those that may have slots by now. Those that are new are asked, and nobody waits for them; one
+        that differs is told in a line, once."""
+        for node in nodes:
+            if node["NodeID"] not in self._known:
+                self._look_at(node)
+        return [node for node in nodes if self._known.get(node["NodeID"])]
+
+    def _look_at(self, node: Node) -> None:
+        number = node["NodeID"]
+        if number not in self._asked:
+            self._asked[number] = (self._ask(node), time.monotonic())
+        answer, since = self._asked[number]
+        if ray.wait([answer], timeout=0)[0]:
+            wrong = _wrong(self._ours, answer)
+            self._known[number] = not wrong
+            if wrong:
+                self.notice(f"{_name(node)} has joined and gets no cells: it {wrong}")
+        elif time.monotonic() - since > PATIENCE_S:
+            self._known[number] = True
+
+    def _ask(self, node: Node) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asking = ray.remote(look).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
+        return asking.remote(stores.portable(self.trace))
+
+    @cached_property
+    def _ours(self) -> dict[str, str]:
+        return look(self.trace)
 
 
 def look(place: Path | stores.Place) -> dict[str, str]:
@@ -64,11 +105,8 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     return f"has {', '.join(wrong)}: pip install -c constraints.txt there" if wrong else ""
 
 
-def _ask(node: Mapping[str, Any], trace: Path | stores.Place) -> Any:
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    return ray.remote(look).options(num_cpus=0, scheduling_strategy=there, max_retries=0).remote(trace)
+def _name(node: Node) -> str:
+    return str(node["NodeManagerHostname"])
 
 
 def _wrong(ours: Mapping[str, str], answer: Any) -> str:

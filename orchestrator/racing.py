@@ -21,9 +21,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import chi2
 
 from trainers.errors import require
 
@@ -151,6 +148,10 @@ def dunnett(comparisons: int, freedom: int, alpha: float) -> float:
 
     P(max_j (X_j − X_0) / (√2 s) ≤ q) = E[Φ(X_0 + √2 q s)^k] = 1 − alpha, with s² a χ² of `freedom` degrees over them.
     """
+    from scipy.optimize import brentq  # not above: these take a second to import, and few sweeps race
+    from scipy.special import ndtr
+    from scipy.stats import chi2
+
     normal = np.linspace(-8.0, 8.0, 49)
     low, high = np.log(chi2.ppf(1e-12, freedom)), np.log(chi2.isf(1e-12, freedom))
     squares = np.exp(np.linspace(low, high, 121))

@@ -14,10 +14,11 @@ from orchestrator.choosing import blocks_of
 from orchestrator.contest import Judge, Settled
 from orchestrator.display import Display
 from orchestrator.engine import run
+from orchestrator.lease import LOCK
 from orchestrator.objective import mean_of_blocks
 from orchestrator.outcome import Outcome
 from orchestrator.plan import Plan
-from orchestrator.preflight_brief import agree
+from orchestrator.preflight_brief import Gate
 from orchestrator.propagation import keep_keys_out
 from orchestrator.search import Growth, Search
 from orchestrator.timings import Timing, rehearsed
@@ -89,7 +90,7 @@ def run_missing(
             on_snapshot=show,
             on_notice=display.say,
             on_drop=lambda one, why: display.say(f"{answer.plan.configurations[one].name}: {why}"),
-            joined=lambda: agree(answer.ledger.store),
+            gate=Gate(answer.ledger.store / LOCK, display.say),
             enough=lambda: canaries.hopeless() or means.enough(),
         )
         if outcome.interrupted:  # what is not sent now is sent next time

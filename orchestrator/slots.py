@@ -20,6 +20,7 @@ from orchestrator.cluster import RAY_THREAD, list_nodes, resources
 from orchestrator.joining import Joining
 from orchestrator.messages import Demand
 from orchestrator.packing import Need, Team, need_of, new_teams
+from orchestrator.preflight_brief import Gate
 from orchestrator.worker import Work, work_off
 
 HOPELESS = 5
@@ -52,7 +53,7 @@ class Slots:
     `limit`: slots over all nodes (None: all that fit). `gpus_per_cell`: as `packing.need_of` takes it; UserError where
     it does not. A trainer whose slots all had nothing to do for `idle_s`, while no cell waits, ends, so that its node
     can go; it is back when cells wait. `ranks_per_cell`: without GPUs, processes that train each cell together.
-    `grows`: whether the cluster's autoscaler is asked for the room that is lacking.
+    `grows`: whether the cluster's autoscaler is asked for the room that is lacking. `gate`: which nodes may have slots.
     """
 
     board: Any
@@ -64,6 +65,7 @@ class Slots:
     idle_s: float = 60.0
     ranks_per_cell: int = 1
     grows: bool = False
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         self.need: Need = need_of(self.gpus_per_cell, self.ranks_per_cell)
@@ -96,8 +98,9 @@ class Slots:
         self._vacate(leaving)
         self._heed_demand()
         if self._wanted:
-            staying = [node for node in nodes if node["NodeID"] not in leaving]
-            for team in new_teams(staying, self.teams, self.need, self.limit):
+            staying = [node for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
+            allowed = self.gate.admitted(staying) if self.gate else staying
+            for team in new_teams(allowed, self.teams, self.need, self.limit):
                 self._start(team)
         self._tell_limit()
         self._ask_for_room()

@@ -520,3 +520,17 @@ def test_a_server_that_lets_two_create_one_object_is_refused_in_one_line(
             require_store(stores.located(f"s3://{BUCKET}/x"))
         assert "\n" not in str(error.value)
     _files.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_server_that_says_less_than_aws_s_of_who_was_first_still_lets_one_alone_create(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """412 without the condition that failed, and 409 where two came at once, which is tried again."""
+    with serving(tmp_path, monkeypatch, FOLDWISE_TEST_TERSE="1"):
+        bucket = Bucket("s3://lab/terse", patience_s=20.0)
+        with pytest.warns(UserWarning, match="does not answer; waiting"):
+            assert bucket.create("key", b"first")
+        assert not bucket.create("key", b"second")
+        assert bucket.get("key") == b"first"
+        assert bucket.create("key", b"first")  # heard before, and the answer was lost

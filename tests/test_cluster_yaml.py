@@ -76,6 +76,25 @@ def test_the_head_s_disk_outlives_it(written: dict[str, Any]) -> None:
     assert written["provider"]["cache_stopped_nodes"]
 
 
+def test_the_head_may_start_gpu_nodes_by_what_ray_s_role_allows_it(written: dict[str, Any]) -> None:
+    """`resolve:ssm:…` for an image has to be allowed by SSM, which Ray's role for the head does not ask for."""
+    from ray.autoscaler._private.aws import config
+
+    assert "ssm" not in Path(config.__file__).read_text().lower()
+    images = {node["node_config"]["ImageId"] for node in written["available_node_types"].values()}
+    assert images == {"ami-of-this-region"}
+    assert 'sed -i "s/ami-of-this-region/$AMI/" cluster.yaml' in (ROOT / "README.md").read_text()
+
+
+def test_what_is_run_on_the_head_is_one_line_in_the_readme() -> None:
+    """`ray exec` passes a line's end on, and what comes after it would be a command of its own."""
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("ray exec")]
+    assert len(lines) == 2
+    for line in lines:
+        assert line.count('"') == 2
+        assert line.count("'") == 0
+
+
 def test_every_ray_starts_with_the_token_that_nobody_else_may_read(written: dict[str, Any]) -> None:
     starts = [line for line in commands(written) if "ray start" in line]
     assert len(starts) == 2

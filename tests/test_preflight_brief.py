@@ -1,14 +1,19 @@
 """Before a sweep on a cluster: a node that differs is told in one line, and a sound cluster takes no time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
-from orchestrator.preflight_brief import agree, differing, look
+from orchestrator.board import Cell
+from orchestrator.cluster import list_nodes
+from orchestrator.preflight_brief import Gate, differing, look
 from tests.local_ray import head
+from tests.noted_work import make_work, until
+from tests.test_nodes import crew
 from trainers.errors import UserError
 
 
@@ -29,15 +34,48 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_a_node_of_other_packages_is_refused_in_one_line_and_the_same_ones_are_let_through(
+def test_a_node_of_other_packages_is_refused_in_one_line_and_gets_no_slots_where_it_joins_later(
     cluster: Any, tmp_path: Path
 ) -> None:
-    agree(tmp_path)
-    assert not list(tmp_path.iterdir())
+    said: list[str] = []
+    trace = tmp_path / "sweep.lock"
+    trace.touch()
+    gate = Gate(trace, said.append)
+    gate.agree()
+    there = list_nodes()
+    assert gate.admitted(there) == there
+    same = cluster.add_node(num_cpus=1)
     other = tmp_path / "packages" / "torch-1.0.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
     before = os.environ.get("PYTHONPATH", "")
     cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": f"{other.parent}:{before}"})
+    until(lambda: len(list_nodes()) == 3, 60.0)
+    until(lambda: bool(gate.admitted(list_nodes())[1:] and said), 120.0)
+    assert {node["NodeID"] for node in gate.admitted(list_nodes())} == {there[0]["NodeID"], same.node_id}
+    assert len(said) == 1
+    assert "has joined and gets no cells: it has torch 1.0 (the driver " in said[0]
     with pytest.raises(UserError, match=r"torch 1\.0 \(the driver [^\n]*$"):
-        agree(tmp_path / "store")
+        Gate(trace, said.append).agree()
+    assert set(tmp_path.iterdir()) == {other.parent, trace}
+
+
+@pytest.mark.slow
+def test_slots_are_on_admitted_nodes_alone(cluster: Any, tmp_path: Path) -> None:
+    """`Slots` with a real board: of two nodes that join only the one that the gate lets in gets any."""
+    first = cluster.add_node(num_cpus=1)
+    second = cluster.add_node(num_cpus=1)
+
+    class Door(Gate):
+        def admitted(self, nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+            return [node for node in nodes if node["NodeID"] == second.node_id]
+
+    held = crew(tmp_path, make_work, gate=Door(tmp_path, print))
+    try:
+        cells = [Cell(key, 0, 0, None, {"key": key, "log": str(tmp_path / "log")}) for key in ("one", "two")]
+        ray.get(held.board.put.remote(cells, {}))
+        held.until_slots(second.node_id)
+        until(lambda: held.snapshot().done == 2, 60.0)
+        assert all(not slot.startswith(first.node_id[:8]) for slot in held.snapshot().slots)
+    finally:
+        held.close()

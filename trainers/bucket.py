@@ -31,8 +31,11 @@ LONGEST_PAUSE_S = 5.0
 NO_RIGHT = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 """What the packages' errors are called where nobody is told who asks."""
 
-AGAIN = (408, 429)
-"""Of HTTP's answers from 400 to 499 those that another try may change."""
+AGAIN = (408, 409, 429)
+"""Of HTTP's answers from 400 to 499 those that another try may change; 409: somebody wrote the same key just then."""
+
+EXISTS = 412
+"""HTTP's answer to who creates what exists. s3fs takes it for that only where the server names the condition."""
 
 Told = TypeVar("Told")
 
@@ -163,6 +166,8 @@ class Bucket:
                     ) from error
                 raise
             except Exception as error:
+                if _status(error) == EXISTS:
+                    raise FileExistsError(f"{self.url}: the object exists") from error
                 why = masked(" ".join(str(error).split()))[:200] or type(error).__name__
                 if _is_final(error):
                     raise UserError(f"store {self.url} refuses: {why}") from error

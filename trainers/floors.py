@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from trainers.corpora.prepared import Prepared
@@ -101,6 +100,8 @@ def probe(
 
     Predictions of all parts of the split.
     """
+    from sklearn.linear_model import LogisticRegression  # not above: most of a second to import, for floors alone
+
     labelled = evaluation.split.labelled
     high = Standard(describe(labelled))
     labels = evaluation.speech.labels(evaluation.speech.numbers(labelled)).numpy()

@@ -20,8 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
-from scipy.signal import firwin, resample_poly
 
 from trainers.corpora.sources import THREADS
 
@@ -74,6 +72,9 @@ class Fingerprint:
 
 def fingerprint(samples: Samples) -> Fingerprint:
     """Of a clip at 16 kHz, padded where it is shorter than two frames."""
+    from scipy.fft import rfft  # not above: a second to import, and slots never look for copies
+    from scipy.signal import resample_poly
+
     halved = resample_poly(samples, 1, 2, window=_low_pass()).astype(np.float32)
     padded = np.pad(halved, (0, max(0, FRAME + HOP - len(halved))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
@@ -92,6 +93,8 @@ def fingerprint(samples: Samples) -> Fingerprint:
 @cache
 def _low_pass() -> NDArray[np.float32]:
     """The filter that `resample_poly` would design anew for each clip."""
+    from scipy.signal import firwin
+
     taps: NDArray[np.float32] = firwin(41, 0.5, window=("kaiser", 5.0)).astype(np.float32)
     return taps
 

@@ -6,6 +6,7 @@ Mapped over the network each page would be fetched when it is first heard, and a
 import fcntl
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +21,11 @@ AFAR = frozenset(
 )
 """Kinds of file system, as Linux names them, whose files lie on other machines."""
 
-SPARE_BYTES = 2 << 30
-"""What a copy leaves free on the disk."""
+SPARE_BYTES, SPARE = 10 << 30, 0.15
+"""What a copy leaves free on the disk: as much, and this share of it. Below a tenth Kubernetes ends pods."""
+
+UNUSED_S = 30 * 24 * 3600.0
+"""Copies that nobody opened for this long go when another is made."""
 
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -44,12 +48,12 @@ def near(file: Path, name: str) -> Path:
         return file
 
 
-def forget_copy(name: str) -> bool:
-    """Remove the copy of that name; whether there was one."""
+def forget_copy(name: str, inode: int) -> None:
+    """Remove the copy of that name, unless somebody has made it anew since it was this file."""
+    copy = cache_home() / "prepared" / name
     with suppress(OSError):
-        (cache_home() / "prepared" / name).unlink()
-        return True
-    return False
+        if copy.stat().st_ino == inode:
+            copy.unlink()
 
 
 def is_afar(path: Path) -> bool:
@@ -72,8 +76,11 @@ def _made(copy: Path, file: Path) -> bool:
     with copy.with_name(f".{copy.name}.copying").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if copy.is_file() and copy.stat().st_size == n_bytes:
+            os.utime(copy)
             return True
-        if shutil.disk_usage(copy.parent).free < n_bytes + SPARE_BYTES:
+        _remove_unused(copy.parent)
+        disk = shutil.disk_usage(copy.parent)
+        if disk.free - n_bytes < max(SPARE_BYTES, SPARE * disk.total):
             return False
         partial = copy.with_name(f".{copy.name}.partial")  # alone by the lock; a dead process's is written over
         shutil.copyfile(file, partial)
@@ -81,3 +88,11 @@ def _made(copy: Path, file: Path) -> bool:
         if whole:
             partial.rename(copy)
         return whole
+
+
+def _remove_unused(copies: Path) -> None:
+    """Whoever still maps one keeps it."""
+    for copy in copies.iterdir():
+        with suppress(OSError):
+            if time.time() - copy.stat().st_mtime > UNUSED_S and not copy.name.endswith(".copying"):
+                copy.unlink()

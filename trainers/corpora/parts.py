@@ -8,6 +8,7 @@ damaged            only where a clip was heard whose samples are not those that 
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -42,10 +43,20 @@ class Part:
     rows: tuple[tuple[int, int, str], ...]
     undecodable: dict[str, str]
 
-    @cached_property
+    @property
     def audio(self) -> NDArray[np.float32]:
         """All samples of the corpus, mapped when first asked for, from this machine's disk (`near`)."""
-        return np.memmap(near(self.folder / "audio.f32", self.content), dtype="<f4", mode="r")
+        return self._mapped[0]
+
+    @cached_property
+    def _mapped(self) -> tuple[NDArray[np.float32], int]:
+        """The samples, and the number of the file that they are mapped from."""
+        return _map(near(self.folder / "audio.f32", self.content))
+
+    def forget_copy(self) -> None:
+        """From now on hear the folder itself; a copy on this machine's disk is removed."""
+        forget_copy(self.content, self._mapped[1])
+        self.__dict__["_mapped"] = _map(self.folder / "audio.f32")
 
     @property
     def content(self) -> str:
@@ -72,26 +83,32 @@ def open_part(folder: Path) -> Part:
     return part
 
 
-def require_as_written(part: Part, name: str, samples: NDArray[np.float32], digest: str) -> None:
-    """UserError where a clip's samples have changed since; its folder then counts as damaged when it is next opened.
+def as_written(part: Part, row: tuple[int, int, str], name: str) -> NDArray[np.float32]:
+    """A clip's samples, held against the hash of what was written. Where a copy on this machine's disk is damaged the
+    folder itself is heard from then on, and the copy is made anew by whoever opens it next.
 
-    Opening compares lengths alone: all the audio of a large corpus would take minutes to read.
+    UserError where the folder's are damaged; it then counts as damaged when it is next opened. Opening compares lengths
+    alone: all the audio of a large corpus would take minutes to read.
     """
-    if hashlib.sha256(samples.tobytes()).hexdigest() == digest:
-        return
-    if forget_copy(part.content) and _sound_there(part, name, digest):
-        raise UserError(
-            f"this node's copy of the prepared audio of {name} was damaged; it is made anew when next needed"
-        )
+    first, length, digest = row
+    samples = part.audio[first : first + length]
+    if _is(samples, digest):
+        return samples
+    part.forget_copy()
+    samples = part.audio[first : first + length]
+    if _is(samples, digest):
+        return samples
     with suppress(OSError):
         (part.folder / DAMAGED).write_text(name)
     raise UserError(f"prepared audio of {name} is damaged: not as it was written; the next sweep makes it anew")
 
 
-def _sound_there(part: Part, name: str, digest: str) -> bool:
-    """Whether the folder's own samples of a clip are as they were written."""
-    first, length, _ = part.rows[[clip.id for clip in part.utterances].index(name)]
-    samples = np.memmap(part.folder / "audio.f32", dtype="<f4", mode="r")[first : first + length]
+def _map(file: Path) -> tuple[NDArray[np.float32], int]:
+    with file.open("rb") as content:
+        return np.memmap(content, dtype="<f4", mode="r"), os.fstat(content.fileno()).st_ino
+
+
+def _is(samples: NDArray[np.float32], digest: str) -> bool:
     return hashlib.sha256(samples.tobytes()).hexdigest() == digest
 
 

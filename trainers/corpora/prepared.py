@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainers import stores
 from trainers.corpora.copies import Copy, known_copies
 from trainers.corpora.manifest import corpus_at
-from trainers.corpora.parts import DamagedError, Part, open_part, require_as_written
+from trainers.corpora.parts import DamagedError, Part, as_written, open_part
 from trainers.corpora.preparing import Room, part_of
 from trainers.corpora.scan import Scan, corpus_folder, scan
 from trainers.errors import UserError
@@ -41,7 +41,7 @@ class Prepared:
         self.left_out = dict(left_out or {})
         self.unreadable = dict(bad or {}) | {name: why for part in parts for name, why in part.undecodable.items()}
         self._heard: set[int] = set()
-        self._places = [(part, row[0], row[0] + row[1]) for _, row, part in placed]
+        self._places = [(part, row) for _, row, part in placed]
 
     def samples(self, which: int | str) -> NDArray[np.float32]:
         """The whole clip of that number or id: (samples,) at 16 kHz, a read-only view of the file.
@@ -49,13 +49,12 @@ class Prepared:
         UserError where they are not those that were written, looked at once in each process.
         """
         number = self.index[which] if isinstance(which, str) else which
-        part, first, end = self._places[number]
-        samples = part.audio[first:end]
+        part, row = self._places[number]
         if number not in self._heard:
-            name = self.utterances[number].id
-            require_as_written(part, name, samples, self.fingerprints[name])
+            samples = as_written(part, row, self.utterances[number].id)
             self._heard.add(number)
-        return samples
+            return samples
+        return part.audio[row[0] : row[0] + row[1]]
 
     @cached_property
     def copies(self) -> tuple[Copy, ...]:
