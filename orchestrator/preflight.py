@@ -26,8 +26,8 @@ from orchestrator import ground
 from orchestrator.cluster import connected, list_nodes
 from orchestrator.command_line import add_store
 from orchestrator.display import screen
-from orchestrator.preflight_checks import Row, rows
-from orchestrator.preflight_node import Asked, Facts, look, see, skew
+from orchestrator.preflight_checks import Row, ports, rows
+from orchestrator.preflight_node import Asked, Facts, look, see, skew, unreached
 from trainers import stores
 from trainers.encoder_files import locate
 from trainers.errors import UserError
@@ -116,8 +116,10 @@ def examine(asked: Asked) -> list[Row]:
             names = [DRIVER, *found]
             seen, late = _answers({name: scouts[name].see.remote(asked, facts, names) for name, facts in found.items()})
             offsets = {name: _skew(scouts[name]) for name in seen}
+            reached = ports(_unreached({name: scouts[name] for name in seen}, nodes))
         facts = [replace(each, skew_s=offsets[name]) for name, each in seen.items()]
-        return [_reached(seen, silent | late), *(rows(see(asked, driver, names), facts) if facts else [])]
+        found_so = rows(see(asked, driver, names), facts) if facts else []
+        return [_reached(seen, silent | late), *([reached] if facts else []), *found_so]
     finally:
         shutil.rmtree(asked.traces, ignore_errors=True)
         with suppress(UserError):
@@ -153,6 +155,14 @@ class _Scout:
     def now_s(self) -> float:
         return time.time()
 
+    def listen(self, callers: int) -> int:
+        """The port of a door that nobody opens: a connection to it is made by the system."""
+        self.door = socket.create_server(("", 0), backlog=callers)
+        return int(self.door.getsockname()[1])
+
+    def unreached(self, doors: Mapping[str, tuple[str, int]]) -> list[str]:
+        return unreached(doors)
+
 
 def _answers(waiting: Mapping[str, Any]) -> tuple[dict[str, Facts], dict[str, str]]:
     """What came back, and of the others why not."""
@@ -164,6 +174,23 @@ def _answers(waiting: Mapping[str, Any]) -> tuple[dict[str, Facts], dict[str, st
         except (ray.exceptions.RayError, TimeoutError) as error:
             silent[name] = _first_line(error)
     return found, silent
+
+
+def _unreached(scouts: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What each node cannot reach of the others, on ports as free as those that ranks of one cell choose. Nothing is
+    told of a node that leaves meanwhile."""
+    listening = _came({name: scout.listen.remote(len(scouts)) for name, scout in scouts.items()})
+    doors = {name: (nodes[name]["NodeManagerAddress"], port) for name, port in listening.items()}
+    others = {name: {other: door for other, door in doors.items() if other != name} for name in doors}
+    return _came({name: scouts[name].unreached.remote(doors) for name, doors in others.items()})
+
+
+def _came(waiting: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, answer in waiting.items():
+        with suppress(ray.exceptions.RayError, TimeoutError):
+            found[name] = ray.get(answer, timeout=PATIENCE_S)
+    return found
 
 
 def _skew(scout: Any) -> float:

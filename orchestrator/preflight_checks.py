@@ -1,7 +1,7 @@
 """Whether machines can run a sweep together: pure functions from what they told to rows of a table."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.preflight_node import Facts
@@ -36,6 +36,15 @@ def rows(driver: Facts, nodes: Sequence[Facts]) -> list[Row]:
         _prepared(every),
         _encoder(driver, nodes),
     ]
+
+
+def ports(unreached: Mapping[str, Sequence[str]]) -> Row:
+    """`unreached`: node -> the nodes at which it got no answer, on a port that was free there."""
+    wrong = {node: f"does not reach {', '.join(names)}" for node, names in unreached.items() if names}
+    remedy = "let nodes connect to each other on all ports (firewall, security group): ranks of a cell choose theirs"
+    return Row(
+        "nodes reach each other", not wrong, _unless(f"{len(unreached)}, on ports of their choice", wrong), remedy
+    )
 
 
 def _versions(driver: Facts, nodes: Iterable[Facts], name: str) -> Row:

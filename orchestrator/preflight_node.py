@@ -5,9 +5,11 @@ import hashlib
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,9 @@ PACKAGES = ("orchestrator", "search_spaces", "trainers")
 EDGE_BYTES = 65536
 """Of each recording its beginning and its end are compared, with its length: all of it would take hours."""
 
+
+CONNECT_S = 10.0
+"""How long a connection between two nodes may take to be made."""
 
 TRIED_S = 60.0
 """How long a bucket's server may stay away while it is tried: the driver does nothing else meanwhile."""
@@ -208,6 +213,20 @@ def leave_trace(traces: Path, node: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def unreached(doors: Mapping[str, tuple[str, int]]) -> list[str]:
+    """Names of those whose (address, port) this machine cannot connect to."""
+
+    def reach(name: str) -> str:
+        try:
+            socket.create_connection(doors[name], timeout=CONNECT_S).close()
+        except OSError:
+            return name
+        return ""
+
+    with ThreadPoolExecutor(32) as pool:
+        return [name for name in pool.map(reach, doors) if name]
 
 
 def skew(asked_s: float, told_s: float, answered_s: float) -> float:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from orchestrator import preflight
-from orchestrator.preflight_checks import LEAST_GB, Row, rows
-from orchestrator.preflight_node import Asked, Facts, fingerprint, leave_trace, see, skew, try_store
+from orchestrator.preflight_checks import LEAST_GB, Row, ports, rows
+from orchestrator.preflight_node import Asked, Facts, fingerprint, leave_trace, see, skew, try_store, unreached
 from tests.local_ray import settle
 
 VERSIONS = {"python": "3.11.7", "ray": "2.60.0", "torch": "2.11.0", "cuda": "13.0", "foldwise": "1-abc"}
@@ -49,6 +50,16 @@ def wrong(**other: Any) -> list[Row]:
 
 def test_a_sound_cluster_passes() -> None:
     assert wrong() == []
+
+
+def test_a_node_that_another_cannot_reach_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_server(("127.0.0.1", 0)) as other:
+        shut = other.getsockname()
+        other.close()
+        assert unreached({"open": door.getsockname(), "shut": shut}) == ["shut"]
+    assert ports({"a": [], "b": []}).ok
+    row = ports({"a": ["b"], "b": []})
+    assert (row.ok, row.found) == (False, "a: does not reach b")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +210,7 @@ def test_two_nodes_that_anyone_may_enter_and_a_gpu_that_is_not_there(open_cluste
     told = [line.split("  ", 2) for line in done.stdout.splitlines() if line[1:3] == "  "]
     found = {what.strip(): (mark, rest.strip()) for mark, what, rest in told}
     assert found["nodes answer"][1].startswith("2:")
+    assert found["nodes reach each other"] == ("✓", "2, on ports of their choice")
     assert found["store is one folder"] == ("✓", "3 see each other's files")
     faults = {what for what, (mark, _) in found.items() if mark == "✗" and "disk" not in what}
     assert faults == {"GPUs", "a stranger at Ray's door"}
