@@ -1,9 +1,10 @@
 """The short form of preflight, for a sweep that joins a cluster, and for each node that joins later: the same code,
 packages and store."""
 
+import hashlib
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -31,13 +32,14 @@ Node = Mapping[str, Any]
 class Gate:
     """Whom a sweep lets have slots: nodes with the driver's code, packages and store.
 
-    `trace`: a file of the store that is there as long as nodes may join. Ray has to be connected. Packages are asked
-    for by name and not imported, so that it takes about a second.
+    `trace`: a file of the store that is there as long as nodes may join, and is like no other sweep's. Ray has to be
+    connected. Packages are asked for by name and not imported, so that it takes about a second.
     """
 
     trace: Path
     notice: Callable[[str], None]
-    _known: dict[str, bool] = field(default_factory=dict)
+    _admitted: set[str] = field(default_factory=set)
+    _refused: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, tuple[Any, float]] = field(default_factory=dict)
 
     def agree(self) -> None:
@@ -48,28 +50,38 @@ class Gate:
         for each in ready:
             if wrong := _wrong(self._ours, each):
                 raise UserError(f"{_name(waiting[each])} {wrong}; python -m orchestrator.preflight tells more")
-        self._known = {node["NodeID"]: True for node in nodes}
+        self._admitted = {node["NodeID"] for node in nodes}
 
     def admitted(self, nodes: Sequence[Node]) -> list[Node]:
         """Of these nodes those that may have slots by now. Those that are new are asked, and nobody waits for them; one
-        that differs is told in a line, once."""
+        that differs is told in a line, once. Who is slow is let in until the answer comes."""
         for node in nodes:
-            if node["NodeID"] not in self._known:
+            if node["NodeID"] not in self._admitted | self._refused.keys():
                 self._look_at(node)
-        return [node for node in nodes if self._known.get(node["NodeID"])]
+        return [node for node in nodes if node["NodeID"] in self._admitted or self._is_slow(node)]
+
+    def refusal(self, nodes: Iterable[Node]) -> str:
+        """Why one of these nodes has no slots, "" where all that have answered may have some."""
+        return next((self._refused[node["NodeID"]] for node in nodes if node["NodeID"] in self._refused), "")
 
     def _look_at(self, node: Node) -> None:
         number = node["NodeID"]
         if number not in self._asked:
             self._asked[number] = (self._ask(node), time.monotonic())
         answer, since = self._asked[number]
-        if ray.wait([answer], timeout=0)[0]:
-            wrong = _wrong(self._ours, answer)
-            self._known[number] = not wrong
-            if wrong:
-                self.notice(f"{_name(node)} has joined and gets no cells: it {wrong}")
-        elif time.monotonic() - since > PATIENCE_S:
-            self._known[number] = True
+        if not ray.wait([answer], timeout=0)[0]:
+            return
+        if _is_lost(answer):
+            self._asked[number] = (self._ask(node), since)
+        elif wrong := _wrong(self._ours, answer):
+            self._refused[number] = f"{_name(node)} {wrong}"
+            self.notice(f"{_name(node)} has joined and gets no cells: it {wrong}")
+        else:
+            self._admitted.add(number)
+
+    def _is_slow(self, node: Node) -> bool:
+        number = node["NodeID"]
+        return number not in self._refused and time.monotonic() - self._asked[number][1] > PATIENCE_S
 
     def _ask(self, node: Node) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -91,13 +103,24 @@ def look(place: Path | stores.Place) -> dict[str, str]:
         "processor": platform.machine(),
         **found,
         "code": code,
-        "store": "seen" if stores.is_seen(stores.arrived(place)) else "",
+        "store": _seen(stores.arrived(place)),
     }
+
+
+def _seen(trace: Path) -> str:
+    """What tells the trace from another of its name, which an earlier sweep may have left in a folder of this node's
+    own; "" where there is none. The one in a bucket is removed when its sweep ends."""
+    if stores.behind(trace):
+        return "seen" if stores.is_seen(trace) else ""
+    try:
+        return hashlib.sha256(trace.read_bytes()).hexdigest()[:10]
+    except OSError:
+        return ""
 
 
 def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     """What a node has otherwise, in words; "" where it has all as the driver."""
-    if not theirs["store"]:
+    if theirs["store"] != ours["store"]:
         return "does not see the driver's store: the same shared folder under the same path on every node, --store DIR"
     if theirs["code"] != ours["code"]:
         return f"has other code ({theirs['code']}, the driver {ours['code']}): `ray up` again, or --working-dir"
@@ -109,12 +132,23 @@ def _name(node: Node) -> str:
     return str(node["NodeManagerHostname"])
 
 
+def _is_lost(answer: Any) -> bool:
+    """Whether the question did not get through: its process died, say."""
+    try:
+        ray.get(answer)
+    except ray.exceptions.RayTaskError:
+        return False
+    except ray.exceptions.RayError:
+        return True
+    return False
+
+
 def _wrong(ours: Mapping[str, str], answer: Any) -> str:
     try:
         return differing(ours, ray.get(answer))
     except ray.exceptions.RayTaskError as error:
         return f"cannot run this code: {str(error).strip().splitlines()[-1]}"
-    except ray.exceptions.RayError:  # it left while it was asked
+    except ray.exceptions.RayError:  # it left while it was asked, or its process died
         return ""
 
 

@@ -22,6 +22,7 @@ from orchestrator.messages import Demand
 from orchestrator.packing import Need, Team, need_of, new_teams
 from orchestrator.preflight_brief import Gate
 from orchestrator.worker import Work, work_off
+from trainers.errors import UserError
 
 HOPELESS = 5
 """Ends of a trainer in a row, without a cell worked off in between, after which the run is given up."""
@@ -29,6 +30,9 @@ ASK_S = 5.0
 """Seconds between two looks at what there is to do."""
 TEND_S = 1.0
 """Seconds between two looks at the nodes: each asks Ray's head for all of them."""
+
+REFUSED_S = 120.0
+"""Seconds without any slot, where a node is there that may have none, after which the run is given up."""
 
 
 class HopelessError(RuntimeError):
@@ -80,6 +84,8 @@ class Slots:
         self._answer: Any = None
         self._asked_at = time.monotonic()
         self._tend_at = 0.0
+        self._refusal = ""
+        self._served_at = time.monotonic()
 
     @property
     def teams(self) -> list[Team]:
@@ -99,11 +105,25 @@ class Slots:
         self._heed_demand()
         if self._wanted:
             staying = [node for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
-            allowed = self.gate.admitted(staying) if self.gate else staying
-            for team in new_teams(allowed, self.teams, self.need, self.limit):
+            for team in new_teams(self._admitted(staying), self.teams, self.need, self.limit):
                 self._start(team)
+        else:
+            self._served_at = time.monotonic()
         self._tell_limit()
         self._ask_for_room()
+
+    def _admitted(self, nodes: list[Any]) -> list[Any]:
+        """The nodes that may have slots. Where some may not, no more are asked for: they would be like these, which stay
+        awake for it. Where nobody has had a slot for long, that is the end."""
+        if self.gate is None:
+            return nodes
+        allowed = self.gate.admitted(nodes)
+        self._refusal = self.gate.refusal(nodes)
+        if not self._refusal or self._kept:
+            self._served_at = time.monotonic()
+        elif time.monotonic() - self._served_at > REFUSED_S:
+            self.error = UserError(f"no node may have slots: {self._refusal}; all that is finished is kept")
+        return allowed
 
     def join(self, timeout_s: float) -> None:
         """Wait until the trainers of a closed board have ended."""
@@ -172,7 +192,7 @@ class Slots:
         if self._joining:
             count = sum(len(team.slots) for team in self.teams)
             most = self._lacking if self.limit is None else min(self._lacking, self.limit - count)
-            self._joining.want(0 if self.closing else max(0, most))
+            self._joining.want(0 if self.closing or self._refusal else max(0, most))
 
     def _tell_limit(self) -> None:
         """Say once that fewer slots fit than were asked for."""

@@ -1,5 +1,6 @@
 """Prepared audio on another machine's disk is copied once to this node's own: over sshfs, and by a table of mounts."""
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -37,6 +38,8 @@ def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path("/dev/shm") / f"foldwise-near-{os.getpid()}"
     folder.mkdir()
     monkeypatch.setenv("FOLDWISE_CACHE", str(folder))
+    monkeypatch.setattr(near, "SPARE_BYTES", 0)  # where shared memory is small
+    monkeypatch.setattr(near, "SPARE", 0.0)
     yield folder
     shutil.rmtree(folder)
 
@@ -217,3 +220,31 @@ def test_copies_that_nobody_opened_for_a_month_go_when_another_is_made(store: Pa
     copy.unlink()
     heard(opened(store))
     assert sorted(kept(cache)) == sorted([copy, young])
+
+
+@pytest.mark.usefixtures("afar")
+def test_a_copy_that_does_not_fit_after_all_leaves_nothing(
+    store: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills_the_disk(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (cache / "prepared").mkdir(exist_ok=True)
+    for left in [*(cache / "prepared").iterdir(), cache / "prepared" / f"of-the-dead{near.PARTIAL}"]:
+        left.unlink(missing_ok=True)
+    (cache / "prepared" / f"of-the-dead{near.PARTIAL}").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", fills_the_disk)
+        assert heard(opened(store))
+    assert kept(cache) == []
+
+
+def test_a_mount_of_a_name_that_is_no_text_hinders_nobody(
+    store: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = store / "mounts"
+    table.write_bytes(b"22 27 9:9 / /media/caf\xe9 rw - ext4 /dev/x rw\n")
+    monkeypatch.setattr(near, "MOUNTS", table)
+    assert heard(opened(store))
+    assert kept(cache) == []

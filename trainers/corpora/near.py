@@ -27,6 +27,9 @@ SPARE_BYTES, SPARE = 10 << 30, 0.15
 UNUSED_S = 30 * 24 * 3600.0
 """Copies that nobody opened for this long go when another is made."""
 
+LOCK, PARTIAL = ".copying", ".partial"
+"""A file that is locked while a copy is made, and how the name of such a copy ends."""
+
 MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -36,22 +39,22 @@ def near(file: Path, name: str) -> Path:
     `name` tells the content: a copy of that name and length is taken as it is, whoever made it. Of several processes
     one copies. Where there is no room, or the cache lies on another machine's disk as well, it is the file itself.
     """
-    copy = cache_home() / "prepared" / name
     try:
         if not is_afar(file):
             return file
+        copy = cache_home() / "prepared" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         if is_afar(copy.parent):
             return file
         return copy if _made(copy, file) else file
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return file
 
 
 def forget_copy(name: str, inode: int) -> None:
     """Remove the copy of that name, unless somebody has made it anew since it was this file."""
-    copy = cache_home() / "prepared" / name
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):
+        copy = cache_home() / "prepared" / name
         if copy.stat().st_ino == inode:
             copy.unlink()
 
@@ -64,7 +67,9 @@ def is_afar(path: Path) -> bool:
 def _kind(path: Path) -> str:
     device = path.stat().st_dev
     here = f"{os.major(device)}:{os.minor(device)}"
-    for line in reversed(MOUNTS.read_text().splitlines()):  # what was mounted last covers what lies below it
+    for line in reversed(
+        MOUNTS.read_text(errors="replace").splitlines()
+    ):  # what was mounted last covers what lies below it
         before, _, after = line.partition(" - ")
         if before.split()[2] == here:
             return after.split()[0]
@@ -72,27 +77,31 @@ def _kind(path: Path) -> str:
 
 
 def _made(copy: Path, file: Path) -> bool:
+    """Whether the copy is there. One process of the node at a time makes one: two might count on the same room."""
     n_bytes = file.stat().st_size
-    with copy.with_name(f".{copy.name}.copying").open("a") as lock:
+    with (copy.parent / LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if copy.is_file() and copy.stat().st_size == n_bytes:
             os.utime(copy)
             return True
-        _remove_unused(copy.parent)
+        _tidy(copy.parent)
         disk = shutil.disk_usage(copy.parent)
         if disk.free - n_bytes < max(SPARE_BYTES, SPARE * disk.total):
             return False
-        partial = copy.with_name(f".{copy.name}.partial")  # alone by the lock; a dead process's is written over
-        shutil.copyfile(file, partial)
-        whole = partial.stat().st_size == n_bytes
-        if whole:
-            partial.rename(copy)
-        return whole
+        partial = copy.with_name(f"{copy.name}{PARTIAL}")
+        try:
+            shutil.copyfile(file, partial)
+            whole = partial.stat().st_size == n_bytes
+            if whole:
+                partial.rename(copy)
+            return whole
+        finally:
+            partial.unlink(missing_ok=True)
 
 
-def _remove_unused(copies: Path) -> None:
-    """Whoever still maps one keeps it."""
-    for copy in copies.iterdir():
+def _tidy(copies: Path) -> None:
+    """Remove what a process that died began, and what nobody uses; whoever still maps one keeps it."""
+    for copy in (each for each in copies.iterdir() if each.name != LOCK):
         with suppress(OSError):
-            if time.time() - copy.stat().st_mtime > UNUSED_S and not copy.name.endswith(".copying"):
+            if copy.name.endswith(PARTIAL) or time.time() - copy.stat().st_mtime > UNUSED_S:
                 copy.unlink()

@@ -51,7 +51,9 @@ class Part:
     @cached_property
     def _mapped(self) -> tuple[NDArray[np.float32], int]:
         """The samples, and the number of the file that they are mapped from."""
-        return _map(near(self.folder / "audio.f32", self.content))
+        with suppress(FileNotFoundError):  # a copy that another process found damaged, and removed just now
+            return _map(near(self.folder / "audio.f32", self.content))
+        return _map(self.folder / "audio.f32")
 
     def forget_copy(self) -> None:
         """From now on hear the folder itself; a copy on this machine's disk is removed."""
