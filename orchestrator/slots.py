@@ -113,7 +113,7 @@ class Slots:
         self._ask_for_room()
 
     def _admitted(self, nodes: list[Any]) -> list[Any]:
-        """The nodes that may have slots. Where some may not, no more are asked for: they would be like these, which stay
+        """The nodes that may have slots. Where some may not, no more are asked for: they would be alike, and these stay
         awake for it. Where nobody has had a slot for long, that is the end."""
         if self.gate is None:
             return nodes
