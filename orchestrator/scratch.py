@@ -13,9 +13,10 @@ HELD = "held"
 REHEARSALS = "rehearsal-*"
 """Folders beside it, where slots rehearse cells."""
 
-REMOVALS = 15
+REMOVALS, QUIET = 15, 3
 PAUSE_S = 0.2
-"""How often a folder that comes back is removed, and how long is waited before that is looked for."""
+"""How often a folder that comes back is removed, how often in a row it has to be found gone, and how long is waited
+before each look."""
 
 
 @contextmanager
@@ -42,10 +43,12 @@ def remove_left(folder: Path) -> None:
 
 def _remove(scratch: Path) -> None:
     """Threads and processes of Ray's that are just ending may still write into it, and make it anew."""
+    quiet = 0
     for _ in range(REMOVALS):
         shutil.rmtree(scratch, ignore_errors=True)
         time.sleep(PAUSE_S)
-        if not scratch.exists():
+        quiet = 0 if scratch.exists() else quiet + 1
+        if quiet == QUIET:
             return
 
 

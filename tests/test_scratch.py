@@ -4,7 +4,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from orchestrator import engine
+from orchestrator import scratch as rooms
 from orchestrator.scratch import scratch_in
 from tests.noted_work import make_work, plan
 
@@ -32,3 +35,19 @@ def test_what_a_run_left_that_was_killed_as_it_ended_goes_although_nothing_is_le
     )
     assert outcome.done == 0
     assert list((tmp_path / "ray").iterdir()) == []
+
+
+def test_a_folder_that_somebody_who_is_just_ending_makes_anew_is_looked_for_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Path] = []
+
+    def comes_back(_: float) -> None:
+        looks.append(folder)
+        if len(looks) == 2:
+            (folder / "trials").mkdir(parents=True)
+
+    with scratch_in(tmp_path / "ray") as folder:
+        monkeypatch.setattr(rooms.time, "sleep", comes_back)
+    assert len(looks) == 5
+    assert not folder.exists()

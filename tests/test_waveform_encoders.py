@@ -322,8 +322,10 @@ def test_a_window_too_short_for_one_hidden_state_is_refused(tmp_path: Path) -> N
 
 
 def test_bfloat16_stays_near_fp32_and_comes_back_as_fp32(tmp_path: Path, clips: Tensor) -> None:
+    """Without oneDNN, whose bfloat16 products are off by 40 % here on one kind of CPU (docs/LOG.md)."""
     backbone = load_backbone(written(tmp_path, "wav2vec2", **NO_DROPOUT))
-    exact, coarse = (WaveformEncoder(backbone, bf16=bf16).eval()(clips) for bf16 in (False, True))
+    with torch.backends.mkldnn.flags(enabled=False):
+        exact, coarse = (WaveformEncoder(backbone, bf16=bf16).eval()(clips) for bf16 in (False, True))
     assert coarse.dtype == torch.float32
     assert not torch.equal(exact, coarse)
     assert torch.allclose(exact, coarse, atol=0.1)
