@@ -74,9 +74,13 @@ def test_the_demos_protocol_comes_first_and_there_is_one_for_real_speech(name: s
 
 @pytest.fixture(scope="module")
 def everything(demo_store: Path, demo_ground: Ground) -> Ground:
+    return with_all_corpora(demo_ground, demo_store)
+
+
+def with_all_corpora(ground: Ground, store: Path) -> Ground:
     """The demo with all of its corpora, so that one workspace serves all sweeps."""
-    root = demo.write(demo_store / "demo" / "data")
-    return replace(demo_ground, prepared=_sometimes_surprised(prepare(root, DEMO, demo_store)))
+    root = demo.write(store / "demo" / "data")
+    return replace(ground, prepared=_sometimes_surprised(prepare(root, DEMO, store)))
 
 
 def _sometimes_surprised(prepared: Prepared) -> Prepared:

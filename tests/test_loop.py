@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from tests import small_world
-from trainers.loop import Stopped, train
+from trainers.encoders import trainable
+from trainers.loop import Stopped, _optimiser, train
+from trainers.methods.byol import Byol
 from trainers.methods.configs import BaselineConfig, ByolConfig
 from trainers.scores import score
 
@@ -131,3 +133,42 @@ def test_what_is_monitored_names_the_curve_and_chooses_the_best_weights() -> Non
     assert [row["valid_accuracy"] for row in run.history if "valid_accuracy" in row] == [0.3, 0.7, 0.5]
     assert not any("valid_uar" in row for row in run.history)
     assert (run.best_score, run.best_step) == (0.7, 8)
+
+
+def test_one_pass_over_all_weights_is_adamw_as_torch_writes_it_out() -> None:
+    asked = small_world.spec(encoder_lr=1e-3, head_lr=1e-2).training
+    own, plain = small_world.method(), small_world.method()
+    ours = _optimiser(own, asked)
+    groups = [
+        {"params": [each for module in modules for each in trainable(module)]} for modules in plain.learning_rates()
+    ]
+    for group, rate in zip(groups, (asked.encoder_lr, asked.head_lr), strict=True):
+        group["lr"] = rate
+    theirs = torch.optim.AdamW(groups, weight_decay=asked.weight_decay, foreach=False, fused=False)
+    source = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        for mine, other in zip(trainable(own), trainable(plain), strict=True):
+            mine.grad = torch.randn(mine.shape, generator=source)
+            other.grad = mine.grad.clone()
+        ours.step()
+        theirs.step()
+    for mine, other in zip(own.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
+
+
+class NoNumber(Byol):
+    """Its loss at step 6 is none; no row of the history falls due then."""
+
+    def losses(self, step: int) -> dict[str, torch.Tensor]:
+        losses = super().losses(step)
+        return {name: loss * float("nan") for name, loss in losses.items()} if step == 6 else losses
+
+
+@pytest.mark.parametrize("stopped", [lambda: False, StopAfter(7)], ids=["goes on", "told to stop there"])
+def test_a_loss_that_was_no_number_is_told_before_anything_is_kept(stopped: Callable[[], bool], tmp_path: Path) -> None:
+    cell = small_world.spec(steps=600, epoch_steps=300)
+    method = small_world.method(cell)
+    method.__class__ = NoNumber
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 6"):
+        train(method, cell.training, 0, validate=None, checkpoint=tmp_path / "c.pt", stopped=stopped)
+    assert not list(tmp_path.iterdir())

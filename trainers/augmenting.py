@@ -18,6 +18,7 @@ from trainers.audio.draws import generator
 from trainers.audio.front_end import FrontEnd
 from trainers.audio.log_mel import log_mel
 from trainers.corpora.prepared import open_prepared
+from trainers.moving import onto
 from trainers.speech import Speech
 
 REACH = 1.5
@@ -71,7 +72,7 @@ class Augmentation:
         source, clips = self._drawn(numbers, step, view)
         if waveforms is None:
             waveforms = augmented(self.speech, clips)
-        heard = torch.from_numpy(waveforms).to(self.speech.device)
+        heard = onto(self.speech.device, torch.from_numpy(waveforms))
         if self.hears == "waveform":
             return heard
         mel = log_mel(heard, n_samples=self.speech.front_end.n_samples)

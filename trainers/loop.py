@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from trainers.audio.draws import stable_seed
 from trainers.encoders import trainable
 from trainers.errors import UserError
 from trainers.health import require_alive
+from trainers.moving import Returning
 from trainers.ranks import average_gradients, from_first, leads
 from trainers.schedules import warm_up
 from trainers.spec import Training
@@ -95,26 +97,35 @@ def train(
     is asked after every epoch and chooses only the secondary, early-stopped weights. `look` is given the step, at first
     0 and then after every epoch; its figures become part of the history. Raises Stopped after a step at which
     `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite,
-    CollapsedError where the embeddings have collapsed for certain.
+    CollapsedError where the embeddings have collapsed for certain. Whether a loss is finite is asked one step later, or
+    where a row of the history, a validation or a checkpoint needs to know, so that a GPU need not be waited for; in a
+    rehearsal, whose steps are timed, after each.
     """
     optimiser = _optimiser(method, training)
     run = _resumed(method, optimiser, checkpoint) or Run(start=look(0))
     last = training.steps if until is None else min(until, training.steps)
+    told = None
     while run.step < last:
-        row = _step(method, optimiser, training, seed, run.step)
+        before, told = told, _step(method, optimiser, training, seed, run.step)
+        if before:
+            before.require_finite()
         run.step += 1
         ends_epoch = run.step % training.epoch_steps == 0 or run.step == last
+        kept = ends_epoch or until is not None or run.step % max(1, training.steps // CURVE_POINTS) == 0
+        row = told.row() if kept else {}
         if ends_epoch and validate:
             row[f"valid_{training.monitor}"] = reached = validate()
             _keep_best(run, method, reached)
         if ends_epoch:
             row |= look(run.step)
-        if ends_epoch or run.step % max(1, training.steps // CURVE_POINTS) == 0:
+        if kept:
             run.history.append({"step": float(run.step), **row})
         if ends_epoch:
             require_alive(run.start, run.history)
         progress(run.step, last, "training")
         leaving = run.step < last and stopped()
+        if leaving:
+            told.require_finite()
         if checkpoint and (leaving or ends_epoch):
             _save(checkpoint, method, optimiser, run)
         if leaving:
@@ -127,16 +138,34 @@ def _optimiser(method: Method, training: Training) -> torch.optim.AdamW:
     for modules, rate in zip(method.learning_rates(), (training.encoder_lr, training.head_lr), strict=True):
         parameters = [parameter for module in modules for parameter in trainable(module)]
         groups.append({"params": parameters, "lr": rate, "peak_lr": rate})
-    return torch.optim.AdamW(groups, weight_decay=training.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=training.weight_decay, fused=True)
 
 
-def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed: int, step: int) -> Row:
+@dataclass
+class _Told:
+    """What a step came to. A GPU may still be at work on it, and reading waits until it is not."""
+
+    step: int
+    losses: Returning
+    applied: Row
+
+    def row(self) -> Row:
+        """Losses and the settings that were applied; FloatingPointError where the loss is not finite."""
+        losses = self.losses.read()
+        if not math.isfinite(losses["total"]):
+            raise FloatingPointError(f"the loss is {losses['total']} at step {self.step}")
+        return {**{f"loss/{name}": loss for name, loss in losses.items()}, **self.applied}
+
+    def require_finite(self) -> None:
+        self.row()
+
+
+def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed: int, step: int) -> _Told:
     torch.manual_seed(stable_seed(seed, "dropout", step))
     method.train()
     for group in optimiser.param_groups:
         group["lr"] = group["peak_lr"] * warm_up(step, training.warmup_steps)
     losses = method.losses(step)
-    _require_finite(losses["total"], step)
     optimiser.zero_grad(set_to_none=True)
     losses["total"].backward()
     every = [parameter for group in optimiser.param_groups for parameter in group["params"]]
@@ -144,13 +173,7 @@ def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed
     if training.grad_clip:
         torch.nn.utils.clip_grad_norm_(every, training.grad_clip)
     optimiser.step()
-    applied = method.after_step(step)
-    return {**{f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}, **applied}
-
-
-def _require_finite(loss: Tensor, step: int) -> None:
-    if not torch.isfinite(loss):
-        raise FloatingPointError(f"the loss is {float(loss.detach())} at step {step}")
+    return _Told(step, Returning(losses), method.after_step(step))
 
 
 def _keep_best(run: Run, method: Any, reached: float) -> None:

@@ -1,7 +1,8 @@
 """The papers' losses, pure functions of embeddings, computed in fp32 (margin losses: `margin_losses`).
 
 The contrastive ones know an embedding as an anchor, those of its label as its positives and those of other labels as
-its negatives; all similarities are cosines. A batch in which nothing can be contrasted is an error and no zero, which
+its negatives; all similarities are cosines. Their labels may stay on the CPU while the embeddings lie on a GPU, which
+then need not be waited for. A batch in which nothing can be contrasted is an error and no zero, which
 would pass for a loss that has been learned to the end.
 """
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.errors import UserError, require, unknown
+from trainers.moving import onto
 
 DENOMINATORS = ("negatives", "negatives+positive")
 
@@ -49,10 +51,10 @@ def nt_xent(embeddings: Tensor, labels: Tensor, temperature: float, denominator:
         raise unknown("denominator", denominator, DENOMINATORS)
     positive, negative = _contrasts(embeddings, labels, temperature)
     similarities = cosines(embeddings, embeddings) / temperature
-    bottom = _logsumexp(similarities, negative)[:, None]
+    bottom = _logsumexp(similarities, onto(embeddings.device, negative))[:, None]
     if denominator == "negatives+positive":
         bottom = torch.logaddexp(bottom, similarities)
-    return (bottom - similarities)[positive].mean()
+    return (bottom - similarities)[places(positive, embeddings.device)].mean()
 
 
 def sup_con(embeddings: Tensor, labels: Tensor, temperature: float, *, allowed: Tensor | None = None) -> Tensor:
@@ -68,9 +70,12 @@ def sup_con(embeddings: Tensor, labels: Tensor, temperature: float, *, allowed: 
     """
     positive, negative = _contrasts(embeddings, labels, temperature, allowed)
     similarities = cosines(embeddings, embeddings) / temperature
-    log_share = similarities - _logsumexp(similarities, positive | negative)[:, None]
+    with_positive = places(positive.any(1), embeddings.device)
+    contrasted = onto(embeddings.device, positive | negative)
+    positive = onto(embeddings.device, positive)
+    log_share = similarities - _logsumexp(similarities, contrasted)[:, None]
     of_anchor = (log_share * positive).sum(1) / positive.sum(1).clamp(min=1)
-    return -of_anchor[positive.any(1)].mean()
+    return -of_anchor[with_positive].mean()
 
 
 def info_nce(
@@ -91,10 +96,10 @@ def info_nce(
     """
     positive, negative = _contrasts(embeddings, labels, temperature, allowed)
     similarities = cosines(embeddings, embeddings) / temperature
-    lots = torch.rand(positive.shape, generator=generator).to(positive.device).masked_fill(~positive, -1)
-    drawn = similarities.gather(1, lots.argmax(1, keepdim=True)).squeeze(1)
-    losses = torch.logaddexp(_logsumexp(similarities, negative), drawn) - drawn
-    return losses[positive.any(1)].mean()
+    lots = torch.rand(positive.shape, generator=generator).masked_fill(~positive.cpu(), -1).argmax(1, keepdim=True)
+    drawn = similarities.gather(1, onto(embeddings.device, lots)).squeeze(1)
+    losses = torch.logaddexp(_logsumexp(similarities, onto(embeddings.device, negative)), drawn) - drawn
+    return losses[places(positive.any(1), embeddings.device)].mean()
 
 
 def pairwise_nt_xent(views: Sequence[Tensor], temperature: float, *, intra_view: bool = False) -> Tensor:
@@ -121,7 +126,7 @@ def _between_views(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 
 def _simclr(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    clips = torch.arange(len(a), device=a.device).repeat(2)
+    clips = torch.arange(len(a)).repeat(2)
     return nt_xent(torch.cat([a, b]), clips, temperature, "negatives+positive")
 
 
@@ -141,6 +146,11 @@ def pair_masks(labels: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, T
     same = labels[:, None] == labels[None, :]
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return (positive if allowed is None else positive & allowed), ~same
+
+
+def places(mask: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+    """Where a mask holds, as indices on the device: to index by a mask a GPU would first have to tell how often."""
+    return tuple(onto(device, each) for each in mask.nonzero(as_tuple=True))
 
 
 def pair_counts(labels: Tensor, allowed: Tensor | None = None) -> dict[str, float]:

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.errors import UserError, require
-from trainers.losses import cosines, cross_entropy, pair_masks
+from trainers.losses import cosines, cross_entropy, pair_masks, places
+from trainers.moving import onto
 
 
 def cosine_pairs(embeddings: Tensor, labels: Tensor, margin: float, *, allowed: Tensor | None = None) -> Tensor:
@@ -21,6 +22,7 @@ def cosine_pairs(embeddings: Tensor, labels: Tensor, margin: float, *, allowed: 
     positive, negative = pair_masks(labels, allowed)
     if not (positive | negative).any():
         raise UserError(f"a batch of {len(labels)} has no pair; the cosine margin loss needs two embeddings")
+    positive, negative = (onto(embeddings.device, mask) for mask in (positive, negative))
     cosine = cosines(embeddings, embeddings)
     losses = (1 - cosine) * positive + (cosine - margin).clamp(min=0) * negative
     return losses.sum() / (positive | negative).sum()
@@ -35,12 +37,13 @@ def cosine_triplets(embeddings: Tensor, labels: Tensor, margin: float, *, allowe
     """
     require(0 <= margin <= 2, "margin", margin, "between 0 and 2")
     positive, negative = pair_masks(labels, allowed)
-    anchors, partners = positive.nonzero(as_tuple=True)
-    if not negative[anchors].any():
+    of_each = negative[positive.nonzero(as_tuple=True)[0]]
+    if not of_each.any():
         raise UserError(f"a batch of {len(labels)} has no triplet; it needs two of one label and one of another")
+    anchors, partners = places(positive, embeddings.device)
     cosine = cosines(embeddings, embeddings)
     losses = (margin - cosine[anchors, partners][:, None] + cosine[anchors]).clamp(min=0)
-    return losses[negative[anchors]].mean()
+    return losses[places(of_each, embeddings.device)].mean()
 
 
 def cosface(embeddings: Tensor, labels: Tensor, class_weights: Tensor, margin: float, scale: float = 30.0) -> Tensor:

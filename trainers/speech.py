@@ -13,6 +13,7 @@ from trainers.audio.log_mel import HOP, log_mel
 from trainers.corpora.prepared import Prepared
 from trainers.corpora.utterance import EMOTIONS, Utterance
 from trainers.errors import UserError
+from trainers.moving import onto
 
 CACHE_BYTES = 2 * 1024**3
 """Log-mels that never change (no random crop) are kept up to this size, then computed anew each time."""
@@ -102,7 +103,7 @@ class Speech:
         """What an encoder that `hears` "mel" or "waveform" is given of these clips, on the device."""
         if hears == "mel":
             return self.mels(numbers, starts)
-        return torch.from_numpy(self.waveforms(numbers, starts)).to(self.device)
+        return onto(self.device, torch.from_numpy(self.waveforms(numbers, starts)))
 
     def mels(self, numbers: Tensor, starts: Tensor | None = None) -> Tensor:
         """(n, 80, frames) log-mels; those of fixed crops are computed once."""
@@ -117,7 +118,7 @@ class Speech:
         return self.mels(numbers)
 
     def _log_mels(self, numbers: Tensor, starts: Tensor | None) -> Tensor:
-        waveforms = torch.from_numpy(self.waveforms(numbers, starts)).to(self.device)
+        waveforms = onto(self.device, torch.from_numpy(self.waveforms(numbers, starts)))
         return log_mel(waveforms, n_samples=self.front_end.n_samples)
 
     def _fits(self, more: int) -> bool:

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from trainers.audio.front_end import SAMPLE_RATE_HZ
 from trainers.audio.log_mel import _hz_to_mel, _mel_to_hz
+from trainers.moving import onto
 
 MIXUP_ALPHA = 0.4
 MASK_BANDS = 27
@@ -34,7 +35,7 @@ def byol_view(x: Tensor, partners: Tensor, mixed: Tensor, *, strength: float, ge
     `mixed` (batch,) bool: which clips have a partner; the others go unmixed.
     """
     share = torch.rand(len(x), generator=generator) * MIXUP_ALPHA * strength
-    alpha = torch.where(mixed.to(share.device), share, 0.0).to(x.device)
+    alpha = onto(x.device, torch.where(mixed.to(share.device), share, 0.0))
     return supervised_view(mixup(x, partners, alpha), strength=strength, generator=generator)
 
 
@@ -83,8 +84,8 @@ def resized_crop(x: Tensor, top: Tensor, height: Tensor, left: Tensor, width: Te
     What lies outside of the clip is its mean: with the mean taken off, that is nothing, and no canvas is needed.
     """
     mean = x.mean(dim=(1, 2), keepdim=True)
-    rows = _resizing(top.to(x.device), height.to(x.device), x.shape[1])
-    columns = _resizing(left.to(x.device), width.to(x.device), x.shape[2])
+    rows = _resizing(onto(x.device, top), onto(x.device, height), x.shape[1])
+    columns = _resizing(onto(x.device, left), onto(x.device, width), x.shape[2])
     with torch.autocast(x.device.type, enabled=False):
         return (rows @ (x - mean) @ columns.transpose(1, 2)).add_(mean)
 
@@ -94,8 +95,9 @@ def _resizing(start: Tensor, length: Tensor, size: int) -> Tensor:
     device = start.device
     position = torch.arange(size, device=device) * ((length - 1) / max(size - 1, 1))[:, None]
     before = position.floor()
-    distances = (position - before)[..., None] + torch.tensor([1.0, 0.0, -1.0, -2.0], device=device)
-    nearest = before.long()[..., None] + torch.arange(-1, 3, device=device)
+    neighbours = torch.arange(-1, 3, device=device)
+    distances = (position - before)[..., None] - neighbours
+    nearest = before.long()[..., None] + neighbours
     pixel = nearest.clamp(min=0).minimum((length - 1)[:, None, None]) + start[:, None, None]
     weights = torch.where((pixel >= 0) & (pixel < size), _cubic(distances.abs()), 0.0)
     matrices = torch.zeros(len(start), size, size, device=device)
@@ -115,8 +117,8 @@ def mask(x: Tensor, *, bands: int, frames: int, generator: Generator) -> Tensor:
     SpecAugment without warping: a width from 0 to the most (at most the clip's size), then any place.
     """
     draws = torch.rand(4, len(x), generator=generator)
-    in_band = _interval(x.shape[1], bands, draws[:2]).to(x.device)
-    in_frame = _interval(x.shape[2], frames, draws[2:]).to(x.device)
+    in_band = onto(x.device, _interval(x.shape[1], bands, draws[:2]))
+    in_frame = onto(x.device, _interval(x.shape[2], frames, draws[2:]))
     return torch.where(in_band[:, :, None] | in_frame[:, None, :], x.mean(dim=(1, 2), keepdim=True), x)
 
 
@@ -150,8 +152,8 @@ def stretched_bands(x: Tensor, factors: Tensor) -> Tensor:
     target_hz = _mel_to_hz(step * torch.arange(1, bands + 1))
     source = (_hz_to_mel(_unstretched_hz(target_hz, factors.double()[:, None])) / step - 1).clamp(0, bands - 1)
     below = source.long().clamp(max=bands - 2)
-    share = (source - below).float().to(x.device)[:, :, None]
-    below = below.to(x.device)[:, :, None].expand_as(x)
+    share = onto(x.device, (source - below).float())[:, :, None]
+    below = onto(x.device, below)[:, :, None].expand_as(x)
     return torch.lerp(x.gather(1, below), x.gather(1, below + 1), share)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from trainers.errors import UserError
 from trainers.losses import cross_entropy
+from trainers.moving import onto
 from trainers.speech import Speech
 
 
@@ -47,8 +48,8 @@ class SentenceAdversary(nn.Module):
 
     def loss(self, embedded: Tensor, numbers: Tensor) -> Tensor:
         """Cross-entropy of the sentences of clips `numbers` (n,), given their embeddings (n, d)."""
-        said = torch.tensor([self.places[text] for text in _each(self.speech, numbers)], device=embedded.device)
-        return cross_entropy(self.head(reversed_gradient(embedded, self.weight)), said)
+        said = torch.tensor([self.places[text] for text in _each(self.speech, numbers)])
+        return cross_entropy(self.head(reversed_gradient(embedded, self.weight)), onto(embedded.device, said))
 
 
 def _each(speech: Speech, numbers: Tensor) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from trainers.encoders import Encoder, Head
 from trainers.losses import cross_entropy
 from trainers.methods.adversary import SentenceAdversary
 from trainers.methods.configs import BaselineConfig
+from trainers.moving import onto
 from trainers.pooling import PooledEncoder, parts
 from trainers.speech import Speech
 
@@ -48,7 +49,7 @@ class Baseline(nn.Module):
     def losses(self, step: int) -> dict[str, Tensor]:
         """The step's loss, `total`, which is the cross-entropy of all views."""
         numbers = self.labelled.draw(step)
-        labels = self.speech.labels(numbers).to(self.speech.device)
+        labels = onto(self.speech.device, self.speech.labels(numbers))
         views = torch.cat(self.augmentation.views(self.labelled.draw, step, self.config.views))
         embedded = ranks.embedded(self.online, views)
         loss = self._cross_entropy(self.head(embedded), labels, numbers)
@@ -61,7 +62,7 @@ class Baseline(nn.Module):
         views = self.config.views
         if self.weights is None:
             return cross_entropy(logits, labels.repeat(views))
-        weights = torch.tensor([self.weights[number] for number in numbers.tolist()], device=logits.device)
+        weights = onto(logits.device, torch.tensor([self.weights[number] for number in numbers.tolist()]))
         losses = functional.cross_entropy(logits.float(), labels.repeat(views), reduction="none")
         return (weights.repeat(views) * losses).mean()
 

@@ -12,6 +12,7 @@ from trainers.batches import Balanced, TwoSources
 from trainers.encoders import Head, SpeechEncoder, frozen_copy, move_towards
 from trainers.losses import byol_regression, cross_entropy
 from trainers.methods.configs import ByolConfig
+from trainers.moving import onto
 from trainers.schedules import initial_share, loss_weight, matched_tau, mean_age, momentum
 from trainers.speech import Speech
 
@@ -85,7 +86,7 @@ class Byol(nn.Module):
         views = [supervised_view(mel, strength=strength, generator=source) for _ in range(augmented)]
         if self.config.clean_view:
             views.insert(0, mel)
-        labels = self.speech.labels(numbers).to(self.speech.device)
+        labels = onto(self.speech.device, self.speech.labels(numbers))
         return torch.cat(views), labels.repeat(self.config.views)
 
     def _unlabelled_views(self, step: int, clips: TwoSources) -> list[Tensor]:

@@ -38,8 +38,7 @@ class SpeakerContrast(nn.Module):
         clean = self.speech.heard(self.online.hears, numbers, self.batches.starts(step))
         augmented = self.augmentation.views(lambda step: self.batches.draw(step)[0], step, 1)
         embedded = ranks.embedded(self.online, torch.cat([clean, *augmented]))
-        labels = speakers.repeat(2).to(embedded.device)
-        loss = nt_xent(self.projection(embedded), labels, self.config.temperature, self.config.denominator)
+        loss = nt_xent(self.projection(embedded), speakers.repeat(2), self.config.temperature, self.config.denominator)
         return {"total": loss, "nt_xent": loss}
 
     def after_step(self, _step: int) -> dict[str, float]:

@@ -21,6 +21,7 @@ from trainers.losses import cross_entropy, pair_counts, pairwise_nt_xent
 from trainers.methods.configs import PairwiseConfig
 from trainers.methods.view_inputs import Inputs
 from trainers.methods.views import DIMENSIONS, Views, projection
+from trainers.moving import onto
 from trainers.scores import pwcca, shuffled_pwcca
 from trainers.speech import Speech
 
@@ -159,7 +160,7 @@ class PairwiseClassifier(nn.Module):
     def losses(self, step: int) -> dict[str, Tensor]:
         """The step's loss, `total`, which is the cross-entropy of its labelled clips."""
         numbers = self.labelled.draw(step)
-        labels = self.speech.labels(numbers).to(self.speech.device)
+        labels = onto(self.speech.device, self.speech.labels(numbers))
         loss = cross_entropy(self.head(self._embedded(numbers)), labels)
         return {"total": loss, "cross_entropy": loss}
 

@@ -19,6 +19,7 @@ from trainers.losses import info_nce, pair_counts, sup_con
 from trainers.margin_losses import cosface, cosine_pairs, cosine_triplets
 from trainers.methods.cl import projection_head
 from trainers.methods.configs import SupConConfig
+from trainers.moving import onto
 from trainers.pooling import PooledEncoder, parts
 from trainers.speech import Speech
 
@@ -47,8 +48,8 @@ class EmotionContrast(nn.Module):
         numbers, emotions, corpora = self.batches.draw(step)
         views = torch.cat(self.augmentation.views(lambda step: self.batches.draw(step)[0], step, 2))
         embedded = ranks.embedded(self.online, views)
-        labels, corpora = (each.repeat(2).to(embedded.device) for each in (emotions, corpora))
-        allowed = self.allowed(numbers, labels, corpora)
+        labels = emotions.repeat(2)
+        allowed = self.allowed(numbers, labels, corpora.repeat(2))
         contrast = self._contrast(self.projection(embedded), labels, allowed, step)
         if not self.config.margin_weight:
             return {"total": contrast, "contrast": contrast}
@@ -69,10 +70,10 @@ class EmotionContrast(nn.Module):
         if self.config.positives == "any":
             return None
         if self.config.positives == "other-text":
-            texts = self.texts[numbers].repeat(2).to(corpora.device)
+            texts = self.texts[numbers].repeat(2)
             return texts[:, None] != texts
         same = corpora[:, None] == corpora
-        own_view = torch.eye(len(corpora) // 2, dtype=torch.bool, device=corpora.device).repeat(2, 2)
+        own_view = torch.eye(len(corpora) // 2, dtype=torch.bool).repeat(2, 2)
         return same if self.config.positives == "same-corpus" else ~same | own_view
 
     def _contrast(self, z: Tensor, labels: Tensor, allowed: Tensor | None, step: int) -> Tensor:
@@ -89,8 +90,9 @@ class EmotionContrast(nn.Module):
             case "triplets":
                 return cosine_triplets(embedded, labels, self.config.margin, allowed=allowed)
             case _:
-                known = labels < len(EMOTIONS)  # a further emotion is no class to be learned
-                return cosface(embedded[known], labels[known], self.classes.weight, self.config.margin)
+                known = (labels < len(EMOTIONS)).nonzero().flatten()  # a further emotion is no class to be learned
+                own = embedded[onto(embedded.device, known)]
+                return cosface(own, onto(own.device, labels[known]), self.classes.weight, self.config.margin)
 
     def after_step(self, _step: int) -> dict[str, float]:
         return {}

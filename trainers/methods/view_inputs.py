@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from trainers.audio.egemaps import Functionals
 from trainers.encoders import encoder_of
+from trainers.moving import onto
 from trainers.speech import Speech
 
 CLIP_BYTES = 640_000
@@ -46,8 +47,8 @@ class ViewInputs:
         if view == "mel":
             return self.speech.mels(numbers)
         if view == "egemaps":
-            return self._functionals.of(numbers).to(self.speech.device)
-        return torch.stack([self._states_of(number) for number in numbers.tolist()]).to(self.speech.device)
+            return onto(self.speech.device, self._functionals.of(numbers))
+        return onto(self.speech.device, torch.stack([self._states_of(number) for number in numbers.tolist()]))
 
     def _states_of(self, number: int) -> Tensor:
         """Computed clip by clip: in a batch the last bits would depend on which other clips are missing."""
