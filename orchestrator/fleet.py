@@ -21,6 +21,8 @@ BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's file on its head."""
 KIND = "accelerator_type:"
 """How Ray marks a node with its GPUs' kind."""
+WITHOUT_BF16 = frozenset({"K80", "P4", "P100", "T4", "V100"})
+"""GPUs, as Ray calls them, that have no arithmetic of bfloat16."""
 UNTOLD = "GPU"
 """The kind of GPUs whose node is not marked."""
 
@@ -31,6 +33,7 @@ class Fleet:
 
     `to_come`: how many GPUs the autoscaler may add to these. `cpus_a_gpu`: the fewest CPUs that a node has, or will
     have, for each of its GPUs (None: not known). `gpu_bytes`: memory of the smallest GPU (0: Ray does not tell).
+    `bf16`: whether all its GPUs compute in bfloat16 by themselves.
     """
 
     gpus: Mapping[str, int] = field(default_factory=dict)
@@ -38,6 +41,7 @@ class Fleet:
     to_come: int = 0
     cpus_a_gpu: int | None = None
     gpu_bytes: int = 0
+    bf16: bool = True
 
     @property
     def most_gpus(self) -> int:
@@ -61,7 +65,8 @@ def _this_machine(gpus: int, cpus: int) -> Fleet:
     if not gpus:
         return Fleet({}, cpus)
     smallest = min(torch.cuda.get_device_properties(number).total_memory for number in range(gpus))
-    return Fleet({torch.cuda.get_device_name(0): gpus}, cpus, cpus_a_gpu=cpus // gpus, gpu_bytes=smallest)
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return Fleet({torch.cuda.get_device_name(0): gpus}, cpus, cpus_a_gpu=cpus // gpus, gpu_bytes=smallest, bf16=bf16)
 
 
 def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None) -> Fleet:
@@ -75,7 +80,15 @@ def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | Non
     there = {kind: count for kind, count in gpus.items() if count}
     to_come = max(0, _most_gpus(config or {}) - sum(there.values()))
     living = [node["Resources"] for node in nodes if node["Alive"]]
-    return Fleet(there, cpus, to_come, _cpus_a_gpu([*living, *(_to_come(config or {}) if to_come else [])]))
+    cpus_a_gpu = _cpus_a_gpu([*living, *(_to_come(config or {}) if to_come else [])])
+    return Fleet(there, cpus, to_come, cpus_a_gpu, bf16=not WITHOUT_BF16.intersection(there))
+
+
+def precision_on(fleet: Fleet, gpus_per_cell: float | str | None) -> str:
+    """What cells compute in unless the user says otherwise: bf16 where GPUs are asked for by number, are there or may
+    come (the driver's own machine, a cluster's head, may have none), unless they are too old for it."""
+    on_gpus = isinstance(gpus_per_cell, float) or fleet.most_gpus > 0
+    return "bf16" if on_gpus and fleet.bf16 else "fp32"
 
 
 def crew_of(fleet: Fleet, slots: int | None, gpus_per_cell: float | None) -> Crew:

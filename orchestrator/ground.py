@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from search_spaces import Sweep, called
 from trainers import encoders
 from trainers.corpora import CORPORA, demo
@@ -31,8 +29,8 @@ class Ground:
     """Protocol, prepared corpora and encoder, with the places where slots find them.
 
     `encoders`: by what they are called, where the sweep is asked of several; the encoder of the fields is their first.
-    `precision`: what cells compute in unless the user says otherwise: bf16 where this machine has CUDA. It is settled
-    before any key is made, so that one sweep never mixes two.
+    `precision`: what cells compute in unless the user says otherwise; a sweep settles it by what it runs on
+    (`fleet.precision_on`), before any key is made, so that it never mixes two.
     """
 
     protocol: Protocol
@@ -75,8 +73,7 @@ def find(places: Places, report: Callable[[str], None], room: Room = lambda *_: 
     several = {} if protocol.is_demo else _found(places.encoders)
     first = next(iter(several.values()), None) or _one(places.encoder or DEFAULT_ENCODER)
     prepared = prepare(places.data, corpora, places.store, max_bad=places.max_bad, report=report, room=room)
-    precision = "bf16" if torch.cuda.is_available() else "fp32"
-    return Ground(protocol, prepared, first.folder, first.fingerprint, precision, several)
+    return Ground(protocol, prepared, first.folder, first.fingerprint, encoders=several)
 
 
 def _found(names: Sequence[str]) -> dict[str, FoundEncoder]:

@@ -25,7 +25,7 @@ from orchestrator.budget import Budget
 from orchestrator.cluster import connected
 from orchestrator.costs import Crew, Demand, Estimate, demand, estimate
 from orchestrator.display import preparing, screen
-from orchestrator.fleet import Fleet, crew_of, here
+from orchestrator.fleet import Fleet, crew_of, here, precision_on
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
 from orchestrator.limits import Limits, require_store
@@ -105,11 +105,12 @@ def _main(asked: argparse.Namespace, words: list[str] | None) -> int:
             raise UserError("--until-ci asks about the points of a sweep; TPE has others each time, so leave one out")
         search = Search.of(sweep, asked.samples, store, (places.protocol, request, chosen_by))
         sweep = search.listed()
+    fleet = here()
+    stood = replace(stood, precision=precision_on(fleet, asked.gpus_per_cell))
     planned = plan(asked.name, sweep, stood, request)
     command = shlex.join(["python", "-m", "orchestrator.sweep", *(sys.argv[1:] if words is None else words)])
     answer = Answer(sweep, stood, planned, Ledger(store), asked.tracking_uri, command, chosen_by)
     announce(out, answer, search.told(planned) if search else chosen_by.told(sweep, planned))
-    fleet = here()
     shared = shared_by(answer, fleet, asked, grows=search is not None or asked.until_ci is not None)
     crew = crew_of(fleet, asked.slots, shared.gpus_per_cell)
     bill, spent = (

@@ -201,9 +201,14 @@ def cause_of(error: BaseException) -> Cause:
         return "collapsed"
     if isinstance(error, FloatingPointError):
         return "nan"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or _says_out_of_memory(error):
         return "memory"
     return "process" if is_lost_peer(error) else "error"
+
+
+def _says_out_of_memory(error: BaseException) -> bool:
+    """What CUDA itself or its libraries could not have of a GPU comes as an error of another class than torch's own."""
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
 def _text(error: BaseException) -> str:

@@ -70,7 +70,62 @@ def test_a_step_does_not_wait_for_a_gpu(case: str) -> None:
     assert told.row()["loss/total"] > 0
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_a_number_is_read_once_a_gpu_has_come_to_it() -> None:
+    late = torch.zeros((), device="cuda")
+    torch.cuda._sleep(10**9)  # type: ignore[no-untyped-call]
+    late += 1
+    assert Returning({"late": late}).read() == {"late": 1.0}
+
+
 def test_on_the_cpu_nothing_moves() -> None:
     numbers = torch.rand(3)
     assert onto(torch.device("cpu"), numbers) is numbers
     assert Returning({"a": numbers[1], "b": numbers[2]}).read() == {"a": float(numbers[1]), "b": float(numbers[2])}
+
+
+def test_what_goes_to_a_gpu_is_pinned_in_one_piece_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch is asked for, without a GPU."""
+    asked: list[Any] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda one: asked.append(one.is_contiguous()) or one)
+    monkeypatch.setattr(torch.Tensor, "to", lambda _, *where, **how: asked.append((*where, how)))
+    onto(torch.device("cuda"), torch.rand(4, 6)[:, :3])
+    assert asked == [True, (torch.device("cuda"), {"non_blocking": True})]
+
+
+def test_numbers_of_a_gpu_are_read_after_all_that_it_was_told_on_their_own_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The order in which torch is asked, without a GPU."""
+    order: list[Any] = []
+
+    class Stream:
+        def __init__(self, device: object) -> None:
+            self.device = device
+
+    class Event:
+        def record(self, stream: Stream) -> None:
+            order.append(("recorded", stream.device))
+
+        def synchronize(self) -> None:
+            order.append("waited")
+
+    class OnGpu:
+        is_cuda, device = True, torch.device("cuda:1")
+
+        def detach(self) -> "OnGpu":
+            return self
+
+        def to(self, where: str, *, non_blocking: bool) -> "OnGpu":
+            order.append(("sent", where, non_blocking))
+            return self
+
+        def __float__(self) -> float:
+            order.append("read")
+            return 2.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    numbers: Any = {"a": OnGpu()}
+    assert Returning(numbers).read() == {"a": 2.0}
+    assert order == [("sent", "cpu", True), ("recorded", OnGpu.device), "waited", "read"]

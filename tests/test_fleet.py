@@ -12,7 +12,7 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from orchestrator.board import Cell
 from orchestrator.board_actor import start_board
 from orchestrator.costs import Crew
-from orchestrator.fleet import Fleet, crew_of, fleet_of
+from orchestrator.fleet import Fleet, crew_of, fleet_of, precision_on
 from orchestrator.joining import Joining
 from orchestrator.packing import Need
 from orchestrator.slots import Slots
@@ -119,3 +119,22 @@ def asked_for(cluster: Any) -> int:
     demands = get_cluster_status(cluster.address).resource_demands.placement_group_demand
     bundles = [each for demand in demands for each in demand.bundles_by_count]
     return sum(int(each.bundle.get("GPU", 0)) * each.count for each in bundles)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "gpus_per_cell", "wanted"),
+    [
+        (Fleet({}, 16), None, "fp32"),
+        (Fleet({}, 16), "auto", "fp32"),
+        (Fleet({}, 16), 1.0, "bf16"),  # a head without GPUs, which come with the work
+        (Fleet({}, 16, to_come=4), None, "bf16"),
+        (Fleet({"L4": 1}, 16), "auto", "bf16"),
+        (Fleet({"NVIDIA GeForce RTX 2080": 1}, 16, bf16=False), None, "fp32"),
+        (fleet_of([node(8, 1, "T4")]), 1.0, "fp32"),
+        (fleet_of([node(8, 1, "V100"), node(8, 8, "H100")]), None, "fp32"),  # a sweep computes in one
+    ],
+)
+def test_cells_compute_in_what_the_gpus_have_that_they_will_run_on(
+    fleet: Fleet, gpus_per_cell: float | str | None, wanted: str
+) -> None:
+    assert precision_on(fleet, gpus_per_cell) == wanted

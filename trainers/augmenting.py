@@ -130,7 +130,7 @@ def augmented(speech: Speech, clips: Sequence[Clip]) -> NDArray[np.float32]:
         waveform.augment(samples, strength=clip.strength, seed=clip.seed, kinds=clip.kinds)
         for samples, clip in zip(clean, clips, strict=True)
     ]
-    return np.stack(heard)[:, : speech.front_end.n_samples]
+    return np.stack([samples[: speech.front_end.n_samples] for samples in heard])
 
 
 def augmented_there(told: str, clips: Sequence[Sequence[Any]]) -> NDArray[np.float32]:

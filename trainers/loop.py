@@ -97,9 +97,8 @@ def train(
     is asked after every epoch and chooses only the secondary, early-stopped weights. `look` is given the step, at first
     0 and then after every epoch; its figures become part of the history. Raises Stopped after a step at which
     `stopped()` holds (the checkpoint is then written), FloatingPointError where the loss is no longer finite,
-    CollapsedError where the embeddings have collapsed for certain. Whether a loss is finite is asked one step later, or
-    where a row of the history, a validation or a checkpoint needs to know, so that a GPU need not be waited for; in a
-    rehearsal, whose steps are timed, after each.
+    CollapsedError where the embeddings have collapsed for certain. What a step came to is read one step later, so
+    that a GPU need not be waited for, or before a validation or a checkpoint; in a rehearsal, which is timed, at once.
     """
     optimiser = _optimiser(method, training)
     run = _resumed(method, optimiser, checkpoint) or Run(start=look(0))
@@ -108,24 +107,21 @@ def train(
     while run.step < last:
         before, told = told, _step(method, optimiser, training, seed, run.step)
         if before:
-            before.require_finite()
+            _note(run, before, training)
         run.step += 1
         ends_epoch = run.step % training.epoch_steps == 0 or run.step == last
-        kept = ends_epoch or until is not None or run.step % max(1, training.steps // CURVE_POINTS) == 0
-        row = told.row() if kept else {}
-        if ends_epoch and validate:
-            row[f"valid_{training.monitor}"] = reached = validate()
-            _keep_best(run, method, reached)
         if ends_epoch:
-            row |= look(run.step)
-        if kept:
-            run.history.append({"step": float(run.step), **row})
-        if ends_epoch:
+            row, told = told.row(), None
+            if validate:
+                row[f"valid_{training.monitor}"] = reached = validate()
+                _keep_best(run, method, reached)
+            run.history.append({"step": float(run.step), **row, **look(run.step)})
             require_alive(run.start, run.history)
         progress(run.step, last, "training")
         leaving = run.step < last and stopped()
-        if leaving:
-            told.require_finite()
+        if told and (leaving or until is not None):
+            _note(run, told, training)
+            told = None
         if checkpoint and (leaving or ends_epoch):
             _save(checkpoint, method, optimiser, run)
         if leaving:
@@ -156,8 +152,12 @@ class _Told:
             raise FloatingPointError(f"the loss is {losses['total']} at step {self.step}")
         return {**{f"loss/{name}": loss for name, loss in losses.items()}, **self.applied}
 
-    def require_finite(self) -> None:
-        self.row()
+
+def _note(run: Run, told: _Told, training: Training) -> None:
+    """Read what a step came to, and keep it in the history where one of its rows falls due."""
+    row, step = told.row(), told.step + 1
+    if step % max(1, training.steps // CURVE_POINTS) == 0:
+        run.history.append({"step": float(step), **row})
 
 
 def _step(method: Method, optimiser: torch.optim.AdamW, training: Training, seed: int, step: int) -> _Told:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def onto(device: torch.device, numbers: Tensor) -> Tensor:
-    """The tensor on the device; what lies on the CPU goes to a GPU from pinned memory."""
+    """The tensor on the device; what lies on the CPU goes to a GPU from pinned memory, in one piece."""
     if device.type == "cuda" and numbers.device.type == "cpu":
-        numbers = numbers.pin_memory()
+        numbers = numbers.contiguous().pin_memory()
     return numbers.to(device, non_blocking=True)
 
 
@@ -20,11 +20,16 @@ class Returning:
 
     def __init__(self, numbers: dict[str, Tensor]) -> None:
         self._numbers = {name: number.detach().to("cpu", non_blocking=True) for name, number in numbers.items()}
-        self._there = torch.cuda.Event() if any(number.is_cuda for number in numbers.values()) else None
-        if self._there:
-            self._there.record()
+        self._there = [_told_so_far(device) for device in {each.device for each in numbers.values() if each.is_cuda}]
 
     def read(self) -> dict[str, float]:
-        if self._there:
-            self._there.synchronize()
+        for there in self._there:
+            there.synchronize()
         return {name: float(number) for name, number in self._numbers.items()}
+
+
+def _told_so_far(device: torch.device) -> torch.cuda.Event:
+    """What is over once a GPU has done all that it was told until now."""
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event

@@ -123,7 +123,8 @@ def _all_parts(part: Tensor, size: int) -> list[Tensor]:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the ranks, in one exchange; call it after `backward()`, before clipping.
+    """Replace each gradient by its mean over the ranks, all in one exchange; to be called after `backward()`, before
+    clipping.
 
     A rank without a gradient for a parameter counts as 0; a parameter without one on any rank keeps none.
     """
@@ -131,11 +132,12 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     every = [parameter for parameter in parameters if parameter.requires_grad]
     if size == 1 or not every:
         return
-    given = every[0].new_tensor([parameter.grad is not None for parameter in every], dtype=torch.float32)
+    given = torch.tensor([parameter.grad is not None for parameter in every], dtype=torch.float32)
+    dist.all_reduce(given)  # over the CPUs' network: a GPU need not be waited for
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in every]
-    everything = torch.cat([given, *(gradient.float().flatten() for gradient in gradients)])
+    everything = torch.cat([gradient.float().flatten() for gradient in gradients])
     dist.all_reduce(everything)
-    counts, *sums = everything.split([len(every), *(parameter.numel() for parameter in every)])
-    for parameter, count, total in zip(every, counts.tolist(), sums, strict=True):
+    means = everything.div_(size).split([parameter.numel() for parameter in every])
+    for parameter, count, mean in zip(every, given.tolist(), means, strict=True):
         if count:
-            parameter.grad = (total / size).view_as(parameter).to(parameter.dtype)
+            parameter.grad = mean.view_as(parameter).to(parameter.dtype)
