@@ -44,7 +44,9 @@ def rank(number: int, ranks: int, folder: str, batch: int, rounds: int) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     meeting = f"file://{folder}/meeting"
     patience = timedelta(minutes=5)
-    dist.init_process_group("nccl" if cuda else "gloo", meeting, patience, rank=number, world_size=ranks)
+    if cuda:
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", meeting, patience, rank=number, world_size=ranks)
     spec = small_world.spec(ByolConfig(tau_horizon="paper"), batch_size=batch, steps=10_000, epoch_steps=10_000)
     front_end = FrontEnd(crop="random", length_s=SECONDS)
     tones = small_world.Tones()
@@ -60,7 +62,8 @@ def rank(number: int, ranks: int, folder: str, batch: int, rounds: int) -> None:
             began = perf_counter()
             with together() if who == "all" else nullcontext():
                 for step in range(STEPS if who == "all" or number == 0 else 0):
-                    _step(method, optimiser, spec.training, 0, step)
+                    told = _step(method, optimiser, spec.training, 0, step)
+                    told.row()  # a GPU has done it then
             took[who].append((perf_counter() - began) / STEPS)
     if number == 0:
         torch.save(took, Path(folder) / "took.pt")

@@ -1,13 +1,15 @@
 """A whole sweep against a plain loop over its cells, and what slots beside each other are worth.
 
 `python -m tests.benchmarks.whole [--steps 20] [--slots 1 2]`: `byol_tau` on the demo (45 cells and their 15 floors) by
-the command, with one slot that has all cores and with a slot a core, and the same cells by `cell.run` one after the
-other in one warm process, with as many threads, by the clock; nothing else may run beside. Work lasts from the first
+the command, with one slot that has all cores and with a slot a core, the same cells by `cell.run` one after the other
+in one warm process, with as many threads, and dealt to as many such processes as there are slots (what the machine
+itself allows), by the clock; nothing else may run beside. Work lasts from the first
 cell's beginning to the last one's end, as the ledger tells (a cell's seconds, and when its record was written). With
 equally many threads the results must be the same to the bit.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -83,6 +85,24 @@ def plain(asked: dict[str, Result], store: Path, threads: int) -> Took:
     return Took(time.time() - began, first - began, last - first, count)
 
 
+def beside(asked: dict[str, Result], folder: Path, slots: int, threads: int) -> Took:
+    """The same cells dealt to so many plain processes at a time."""
+    began, every = time.time(), list(asked.items())
+    stores = [folder / f"beside-{number}" for number in range(slots)]
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(target=plain, args=(dict(every[number::slots]), store, threads))
+        for number, store in enumerate(stores)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    spans = [span(store) for store in stores]
+    first, last = min(each[0] for each in spans), max(each[1] for each in spans)
+    return Took(time.time() - began, first - began, last - first, sum(each[2] for each in spans))
+
+
 def numbers(result: Result) -> str:
     """All of a result but where and how fast it ran."""
     told = result.as_dict()
@@ -97,13 +117,23 @@ def main() -> None:
     asked = parser.parse_args()
     steps = asked.steps
     took: list[tuple[str, Took]] = []
+    ratios: list[str] = []
     console = Console()
     with tempfile.TemporaryDirectory(prefix="whole-", dir="/var/tmp") as folder:
         for slots in asked.slots:
             threads = max(1, cores // slots)
             there, here = Path(folder) / f"swept-{slots}", Path(folder) / f"alone-{slots}"
-            took.append((f"slots: {slots}, threads each: {threads}", swept(there, slots, steps)))
-            took.append((f"cell.run, one after the other, threads: {threads}", plain(results(there), here, threads)))
+            by_sweep = swept(there, slots, steps)
+            alone = plain(results(there), here, threads)
+            took += [
+                (f"slots: {slots}, threads each: {threads}", by_sweep),
+                (f"cell.run, one after the other, threads: {threads}", alone),
+            ]
+            ratios.append(f"{slots} slots are {alone.work_s / by_sweep.work_s:.2f} times as quick as cell.run")
+            if slots > 1:
+                dealt = beside(results(there), Path(folder), slots, threads)
+                took.append((f"cell.run in {slots} processes", dealt))
+                ratios.append(f"{slots} plain processes at a time {alone.work_s / dealt.work_s:.2f} times")
             found, again = ({key: numbers(one) for key, one in results(store).items()} for store in (there, here))
             console.print(f"{slots} slots: {'same results' if found == again else 'OTHER RESULTS'}")
     table = Table("", "cells", "whole, s", "until the first cell, s", "work, s", title=f"byol_tau, demo, {steps} steps")
@@ -111,10 +141,8 @@ def main() -> None:
         figures = (each.whole_s, each.start_s, each.work_s)
         table.add_row(name, str(each.cells), *(f"{value:.1f}" for value in figures))
     console.print(table)
-    for slots, (_, by_sweep), (_, alone) in zip(asked.slots, took[::2], took[1::2], strict=True):
-        console.print(
-            f"{slots} slots are {alone.work_s / by_sweep.work_s:.2f} times as quick as cell.run with their threads"
-        )
+    for line in ratios:
+        console.print(line)
 
 
 if __name__ == "__main__":
