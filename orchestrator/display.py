@@ -43,8 +43,8 @@ class Display:
         self.names, self.already = names, already
         self.console = console or Console(file=sys.stderr)
         self.live = Live(console=self.console, transient=True) if self.console.is_terminal else None
-        self.started = time.monotonic()
-        self.said_at, self.said_done = self.started, 0
+        self.said_at, self.said_done = time.monotonic(), 0
+        self.began: float | None = None
 
     def __enter__(self) -> Self:
         if self.live:
@@ -57,8 +57,13 @@ class Display:
         if self.live:
             self.live.__exit__(kind, error, trace)
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Draw, or say every now and then, how things stand."""
+    def show(self, snapshot: Snapshot, *, rehearsing: bool = False) -> None:
+        """Draw, or say every now and then, how things stand. What Ray takes to start, and short cells that come before
+        all others, tell nothing of the time that is left."""
+        if rehearsing or not (snapshot.done or snapshot.running):
+            self.began = None
+        elif self.began is None:
+            self.began = time.monotonic()
         if self.live:
             self.live.update(self._picture(snapshot))
             return
@@ -79,7 +84,9 @@ class Display:
 
     def _eta(self, snapshot: Snapshot) -> str:
         """Time left if the rest goes as what is finished and under way went."""
-        elapsed_s = time.monotonic() - self.started
+        if self.began is None:
+            return ""
+        elapsed_s = time.monotonic() - self.began
         share_running = sum(_share(lease) for lease in snapshot.slots.values() if lease)
         finished = snapshot.done + share_running
         left = snapshot.waiting + snapshot.running - share_running

@@ -69,7 +69,7 @@ def run_missing(
 
         def show(snapshot: Snapshot) -> None:
             means.busy(snapshot.running)
-            display.show(snapshot)
+            display.show(replace(snapshot, done=snapshot.done - canaries.alive), rehearsing=canaries.running)
 
         def hear(event: Event) -> None:
             means.ended(event)
@@ -134,6 +134,11 @@ class Canaries:
         self.ends[event.key] = event
         timings = [timing for key in self.ends if (timing := self._timing(key))]
         return self.rehearsed(timings) if len(self.ends) == len(self.cells) and timings else ()
+
+    @property
+    def running(self) -> bool:
+        """Or waiting."""
+        return len(self.ends) < len(self.cells)
 
     @property
     def alive(self) -> int:
