@@ -36,9 +36,9 @@ from orchestrator.search import Search
 from orchestrator.slots import HopelessError
 from orchestrator.timings import Timing
 from orchestrator.tracking import Tracker
+from orchestrator.tracking.browse import browse
 from search_spaces import Sweep
 from trainers import stages, stores
-from trainers.credentials import masked
 from trainers.errors import UserError, require
 
 STOPPED = 3
@@ -219,8 +219,8 @@ def _run(
         tell(answer, comparison, mirror)
         if not asked.no_report:
             _report(out, answer, record, comparison, mirror)
-    uri = masked(asked.tracking_uri) if asked.tracking_uri else _short_uri(asked.store)
-    out.print(f"browse: mlflow ui --backend-store-uri {uri}", markup=False)
+    for line in browse(asked.tracking_uri or _short_uri(asked.store), mirror.experiment):
+        out.print(line, markup=False, soft_wrap=True)
     return 1 if outcome.failed else 0
 
 

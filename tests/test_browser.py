@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.asked import write
 from orchestrator.tracking.__main__ import main
+from orchestrator.tracking.browse import browse
 from tests import browsed
 from tests.browser import CHROMIUM, browser
 from tests.mlflow_server import Server, served
@@ -45,6 +46,20 @@ def test_the_filter_shows_exactly_the_configurations_and_compare_plots_the_swept
             await page.until(f"{browsed.AXES}.length > 0")
             assert await page.run(browsed.AXES) == ["tau", "valid_uar_mean"]
             assert sorted(await page.run(browsed.VALUES)) == [0.99, 0.996, 0.999]
+
+    asyncio.run(look())
+
+
+def test_the_link_that_a_sweep_ends_with_shows_the_configurations_to_a_browser_that_never_saw_mlflow(
+    server: Server,
+) -> None:
+    """MLflow's own way there ends, in such a browser, on a page about traces of language models."""
+
+    async def look() -> None:
+        async with browser() as page:
+            await page.open(browse(server.uri, "1")[0].removeprefix("browse: "))
+            await page.until(f"{browsed.MATCHING} === 3 && {browsed.ROWS}.length === 3")
+            assert sorted(await page.run(browsed.NAMES)) == ["τ=0.99", "τ=0.996", "τ=0.999"]
 
     asyncio.run(look())
 

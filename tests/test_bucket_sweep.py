@@ -43,7 +43,7 @@ def _numbers(result: Result) -> Mapping[str, Any]:
 
 def answer(done: "subprocess.CompletedProcess[str]") -> list[str]:
     """The table and all below it, but where files lie."""
-    return [line for line in table(done.stdout) if not line.startswith(("report:", "browse:"))]
+    return [line for line in table(done.stdout) if not line.startswith(("report:", "browse:", "        http:"))]
 
 
 def records() -> list[str]:

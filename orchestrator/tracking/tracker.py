@@ -64,6 +64,11 @@ class Tracker:
         self._mirror: Mirror | None = None
         self._one_at_a_time = Lock()
 
+    @property
+    def experiment(self) -> str:
+        """The number that MLflow gave the sweep's experiment; "" while it cannot be reached."""
+        return self._mirror.experiment if self._mirror else ""
+
     def know(self, configurations: Mapping[str, Mapping[str, Any]]) -> None:
         """Take in configurations that came later."""
         self._settings |= {name: mirrored.plain(settings) for name, settings in configurations.items()}
