@@ -45,6 +45,7 @@ class Display:
         self.live = Live(console=self.console, transient=True) if self.console.is_terminal else None
         self.said_at, self.said_done = time.monotonic(), 0
         self.began: float | None = None
+        self.done_before = 0
 
     def __enter__(self) -> Self:
         if self.live:
@@ -63,7 +64,7 @@ class Display:
         if rehearsing or not (snapshot.done or snapshot.running):
             self.began = None
         elif self.began is None:
-            self.began = time.monotonic()
+            self.began, self.done_before = time.monotonic(), snapshot.done
         if self.live:
             self.live.update(self._picture(snapshot))
             return
@@ -88,7 +89,7 @@ class Display:
             return ""
         elapsed_s = time.monotonic() - self.began
         share_running = sum(_share(lease) for lease in snapshot.slots.values() if lease)
-        finished = snapshot.done + share_running
+        finished = snapshot.done - self.done_before + share_running
         left = snapshot.waiting + snapshot.running - share_running
         if finished < 0.5 or left <= 0:
             return ""

@@ -23,6 +23,8 @@ KIND = "accelerator_type:"
 """How Ray marks a node with its GPUs' kind."""
 WITHOUT_BF16 = frozenset({"K80", "P4", "P100", "T4", "V100"})
 """GPUs, as Ray calls them, that have no arithmetic of bfloat16."""
+AMPERE = (8, 0)
+"""From this compute capability on NVIDIA's GPUs have it."""
 UNTOLD = "GPU"
 """The kind of GPUs whose node is not marked."""
 
@@ -33,7 +35,8 @@ class Fleet:
 
     `to_come`: how many GPUs the autoscaler may add to these. `cpus_a_gpu`: the fewest CPUs that a node has, or will
     have, for each of its GPUs (None: not known). `gpu_bytes`: memory of the smallest GPU (0: Ray does not tell).
-    `bf16`: whether all its GPUs compute in bfloat16 by themselves.
+    `bf16`: whether all its GPUs, and those that may come where the file of `ray up` tells their kind, have arithmetic
+    of bfloat16: so a sweep that goes on computes in the same as before, whichever nodes are there.
     """
 
     gpus: Mapping[str, int] = field(default_factory=dict)
@@ -65,7 +68,7 @@ def _this_machine(gpus: int, cpus: int) -> Fleet:
     if not gpus:
         return Fleet({}, cpus)
     smallest = min(torch.cuda.get_device_properties(number).total_memory for number in range(gpus))
-    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = all(torch.cuda.get_device_capability(number) >= AMPERE for number in range(gpus))
     return Fleet({torch.cuda.get_device_name(0): gpus}, cpus, cpus_a_gpu=cpus // gpus, gpu_bytes=smallest, bf16=bf16)
 
 
@@ -81,7 +84,8 @@ def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | Non
     to_come = max(0, _most_gpus(config or {}) - sum(there.values()))
     living = [node["Resources"] for node in nodes if node["Alive"]]
     cpus_a_gpu = _cpus_a_gpu([*living, *(_to_come(config or {}) if to_come else [])])
-    return Fleet(there, cpus, to_come, cpus_a_gpu, bf16=not WITHOUT_BF16.intersection(there))
+    kinds = {name.removeprefix(KIND) for has in [*living, *_to_come(config or {})] for name in has}
+    return Fleet(there, cpus, to_come, cpus_a_gpu, bf16=not kinds & WITHOUT_BF16)
 
 
 def precision_on(fleet: Fleet, gpus_per_cell: float | str | None) -> str:

@@ -69,7 +69,7 @@ def run_missing(
 
         def show(snapshot: Snapshot) -> None:
             means.busy(snapshot.running)
-            display.show(replace(snapshot, done=snapshot.done - canaries.alive), rehearsing=canaries.running)
+            display.show(canaries.left_out(snapshot), rehearsing=canaries.running)
 
         def hear(event: Event) -> None:
             means.ended(event)
@@ -134,6 +134,17 @@ class Canaries:
         self.ends[event.key] = event
         timings = [timing for key in self.ends if (timing := self._timing(key))]
         return self.rehearsed(timings) if len(self.ends) == len(self.cells) and timings else ()
+
+    def left_out(self, snapshot: Snapshot) -> Snapshot:
+        """The other cells alone."""
+        running = sum(lease is not None and lease.key in self.cells for lease in snapshot.slots.values())
+        return replace(
+            snapshot,
+            done=snapshot.done - self.alive,
+            running=snapshot.running - running,
+            waiting=max(0, snapshot.waiting - (len(self.cells) - len(self.ends) - running)),
+            failed=snapshot.failed - (len(self.ends) - self.alive),
+        )
 
     @property
     def running(self) -> bool:

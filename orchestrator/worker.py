@@ -17,7 +17,7 @@ from typing import Any
 import ray
 
 from orchestrator.board import Cause, Cell, Summary
-from trainers.errors import UserError
+from trainers.errors import UserError, says_out_of_memory
 
 Report = Callable[[int, int, str], None]
 Work = Callable[[dict[str, Any], Report, Callable[[], bool]], Summary]
@@ -201,14 +201,9 @@ def cause_of(error: BaseException) -> Cause:
         return "collapsed"
     if isinstance(error, FloatingPointError):
         return "nan"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or _says_out_of_memory(error):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or says_out_of_memory(error):
         return "memory"
     return "process" if is_lost_peer(error) else "error"
-
-
-def _says_out_of_memory(error: BaseException) -> bool:
-    """What CUDA itself or its libraries could not have of a GPU comes as an error of another class than torch's own."""
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
 def _text(error: BaseException) -> str:

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from tests.object_server import serving
+from tests.places import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.ground import Ground
     from tests.object_server import ObjectServer
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True, scope="session")

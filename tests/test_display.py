@@ -1,6 +1,7 @@
 """What is said of the time that is left: by a clock of our own, against cells of a known length."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -62,3 +63,17 @@ def test_results_of_earlier_runs_are_counted_but_took_no_time(clock: Clock) -> N
         shown.show(at_work(second, 6))
         clock.now += 1
     assert said(shown).splitlines()[-1] == "cells: 102 done, 2 running, 2 waiting, about 15 s left"
+
+
+def test_floors_that_end_beside_a_rehearsal_tell_nothing_of_longer_cells(clock: Clock) -> None:
+    """15 of them in no time, then 45 cells of 10 s on two slots."""
+    shown = Display({}, 0, Console(file=io.StringIO(), width=200))
+    for _ in range(30):
+        clock.now += 1
+        shown.show(Snapshot(15, 1, 44, 0, 0, {"a": Lease(1, "key", step=2, steps=3)}), rehearsing=True)
+    for second in range(26):
+        now = at_work(second, 45)
+        shown.show(replace(now, done=now.done + 15))
+        clock.now += 1
+    lines = [line for line in said(shown).splitlines() if "left" in line]
+    assert lines[-1] == "cells: 19 done, 2 running, 39 waiting, about 3 min 20 s left"

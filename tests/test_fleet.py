@@ -22,6 +22,16 @@ from tests.noted_work import until
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "cluster.yaml").read_text())
 
 
+T4S = {
+    "available_node_types": {
+        "head": {"resources": {"CPU": 8}},
+        "gpu": {"resources": {"CPU": 8, "GPU": 1, "accelerator_type:T4": 1}, "max_workers": 4},
+    },
+    "head_node_type": "head",
+    "max_workers": 4,
+}
+
+
 def node(cpus: int, gpus: int = 0, kind: str = "", alive: bool = True) -> dict[str, Any]:
     """As `ray.nodes()` tells one."""
     has = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
@@ -132,6 +142,8 @@ def asked_for(cluster: Any) -> int:
         (Fleet({"NVIDIA GeForce RTX 2080": 1}, 16, bf16=False), None, "fp32"),
         (fleet_of([node(8, 1, "T4")]), 1.0, "fp32"),
         (fleet_of([node(8, 1, "V100"), node(8, 8, "H100")]), None, "fp32"),  # a sweep computes in one
+        (fleet_of([node(8)], T4S), None, "fp32"),  # none is there yet
+        (fleet_of([node(8), node(8, 1, "T4")], T4S), None, "fp32"),
     ],
 )
 def test_cells_compute_in_what_the_gpus_have_that_they_will_run_on(

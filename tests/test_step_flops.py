@@ -19,7 +19,8 @@ def counted(config: WhisperConfig, frames: int) -> tuple[int, int]:
     config._attn_implementation = "eager"
     config.max_source_positions = frames // 2
     encoder = WhisperEncoder(config)
-    encoder.embed_positions.requires_grad_(False)
+    for frozen in (encoder.embed_positions, encoder.conv1, encoder.conv2):
+        frozen.requires_grad_(False)
     with FlopCounterMode(display=False) as forward:
         heard = encoder(torch.randn(1, 80, frames)).last_hidden_state.sum()
     with FlopCounterMode(display=False) as backward:

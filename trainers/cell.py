@@ -57,9 +57,6 @@ class Workspace:
     _splits: dict[tuple[str, str], Splits] = field(default_factory=dict)
     _embedders: dict[FrontEnd, floors.Embedder] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, on a GPU and in convolutions, too
-
     def with_encoder(self, folder: Path) -> "Workspace":
         """The same corpora, heard once for both, beside another encoder."""
         return replace(self, encoder_folder=folder, _embedders={})

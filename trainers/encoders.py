@@ -31,6 +31,9 @@ __all__ = [
     "trainable",
 ]
 
+torch.backends.cudnn.allow_tf32 = False
+"""fp32 is fp32 on a GPU, too: torch would round convolutions, and only these, to TF32."""
+
 CONV_STRIDE = 2
 """Whisper's second convolution halves the frame rate: two mel frames are one position."""
 

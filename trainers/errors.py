@@ -1,4 +1,5 @@
-"""The one error that a user is meant to see: a line with the value, the rule and the choices, never a traceback."""
+"""The one error that a user is meant to see: a line with the value, the rule and the choices, never a traceback; and
+what other errors say."""
 
 from collections.abc import Iterable
 
@@ -31,3 +32,8 @@ def require(holds: bool, name: str, value: object, rule: str) -> None:
     """Refuse a bad setting with its value and its rule: `tau is 1.2; it must be between 0 and 1`."""
     if not holds:
         raise UserError(f"{name} is {told(value)}; it must be {rule}")
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Of errors about a GPU's memory those, too, that are not torch's own, but CUDA's or its libraries'."""
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))

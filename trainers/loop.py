@@ -117,9 +117,12 @@ def train(
                 _keep_best(run, method, reached)
             run.history.append({"step": float(run.step), **row, **look(run.step)})
             require_alive(run.start, run.history)
+        if told and until is not None:
+            _note(run, told, training)
+            told = None
         progress(run.step, last, "training")
         leaving = run.step < last and stopped()
-        if told and (leaving or until is not None):
+        if told and leaving:
             _note(run, told, training)
             told = None
         if checkpoint and (leaving or ends_epoch):

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from tests.benchmarks.front_end import BATCH, DEVICE, ENCODER
-from tests.conftest import SHARED
+from tests.benchmarks.front_end import BATCH, DEVICE, ENCODER, PRECISION
+from tests.places import SHARED
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
 from trainers.cell import Workspace
@@ -49,9 +49,9 @@ class Waited:
 
 
 def steps(place: Workspace, loaders: int, batch: int) -> list[tuple[float, float]]:
-    """Seconds of each step but the first two, and of its views."""
+    """Seconds of each step but the first two, and of its views; a GPU's own wait is at most that."""
     place = replace(place, loaders=loaders, _speech={})
-    training = Training(steps=STEPS + 3, epoch_steps=STEPS + 3, batch_size=batch)
+    training = Training(steps=STEPS + 3, epoch_steps=STEPS + 3, batch_size=batch, precision=PRECISION)
     told = (FrontEnd(crop="random", length_s=3.0), "open", "speaker", None, 0, 0)
     spec = CellSpec("baseline", BaselineConfig(), training, *told, place.encoder_fingerprint, "")
     split = place.splits(spec).of(spec.target, spec.fold, spec.config)

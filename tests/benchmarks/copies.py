@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.signal import resample_poly
 
-from tests.conftest import SHARED
+from tests.places import SHARED
 from trainers.corpora import CORPORA
 from trainers.corpora.copies import Fingerprint, copies_among, fingerprint
 from trainers.corpora.recordings import decode

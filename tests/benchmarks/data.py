@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.front_end import BATCH, DEVICE, ENCODER
-from tests.conftest import SHARED
+from tests.benchmarks.front_end import BATCH, DEVICE, ENCODER, PRECISION
+from tests.places import SHARED
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
 from trainers.cell import Workspace
@@ -98,11 +98,11 @@ class Waited:
 
 
 def waiting(prepared: Prepared, store: Path) -> Table:
-    """Shares of BYOL steps on real clips."""
+    """Shares of BYOL steps on real clips; a GPU is at work meanwhile, so its own wait is at most that."""
     table = Table("log-mels", "ms a step", "ms until the waveforms are there", "share, %", title=f"on {DEVICE.type}")
     place = Workspace(prepared, ENCODER, store)
     for name, crop in (("kept (crop=head)", "head"), ("anew each step (crop=random)", "random")):
-        training = Training(steps=STEPS + 1, epoch_steps=STEPS + 1, batch_size=BATCH)
+        training = Training(steps=STEPS + 1, epoch_steps=STEPS + 1, batch_size=BATCH, precision=PRECISION)
         front_end = FrontEnd(crop=crop, length_s=3.0)
         told = ("byol", ByolConfig(tau_horizon="paper"), training, front_end, "open", "speaker", "urdu", 0, 0)
         spec = CellSpec(*told, place.encoder_fingerprint, "")

@@ -22,7 +22,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from tests import small_world
-from tests.conftest import SHARED
+from tests.places import SHARED
 from trainers.audio.draws import generator, numpy_generator
 from trainers.audio.front_end import SAMPLE_RATE_HZ, FrontEnd
 from trainers.audio.log_mel import log_mel
@@ -39,6 +39,7 @@ from trainers.speech import Speech
 
 CLIPS, SECONDS, ROUNDS, STEP_ROUNDS = 64, 3, 11, 5
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+PRECISION = "bf16" if DEVICE.type == "cuda" else "fp32"
 BATCH = 64 if DEVICE.type == "cuda" else 8
 ENCODER = SHARED / "models" / "whisper-tiny.en-encoder"
 
@@ -131,7 +132,7 @@ def whisper() -> nn.Module:
 def byol(crop: str) -> tuple[Byol, CellSpec]:
     """BYOL with its published widths on clips of 3 s, a little longer than what is heard of them."""
     config, steps = ByolConfig(tau_horizon="paper"), STEP_ROUNDS + 2
-    spec = small_world.spec(config, batch_size=BATCH, steps=steps, epoch_steps=steps)
+    spec = small_world.spec(config, batch_size=BATCH, steps=steps, epoch_steps=steps, precision=PRECISION)
     spec = replace(spec, front_end=FrontEnd(crop=crop, length_s=SECONDS))
     tones = small_world.Tones()
     audio = 0.05 * numpy_generator(0, "audio").standard_normal((len(tones.utterances), 52_000), np.float32)

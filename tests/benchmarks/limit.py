@@ -25,7 +25,7 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from tests import small_world
-from tests.benchmarks.front_end import BATCH, DEVICE, SECONDS, Noise, now_s, timed_s, whisper
+from tests.benchmarks.front_end import BATCH, DEVICE, PRECISION, SECONDS, Noise, now_s, timed_s, whisper
 from trainers.audio.draws import numpy_generator
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
@@ -43,13 +43,18 @@ def forward_flops(config: WhisperConfig, frames: int, mels: int = 80) -> int:
     """Of one clip through the encoder."""
     positions, width = frames // 2, config.d_model
     convolutions = 2 * 3 * mels * width * frames + 2 * 3 * width * width * positions
-    layer = 8 * positions * width**2 + 4 * positions * width * config.encoder_ffn_dim + 4 * positions**2 * width
-    return convolutions + config.encoder_layers * layer
+    return convolutions + config.encoder_layers * layer_flops(config, frames)
 
 
-def backward_flops(config: WhisperConfig, frames: int, mels: int = 80) -> int:
-    """Of one clip, to the weights and to all inputs but the log-mels."""
-    return 2 * forward_flops(config, frames, mels) - 2 * 3 * mels * config.d_model * frames
+def layer_flops(config: WhisperConfig, frames: int) -> int:
+    """Of one clip through one layer."""
+    positions, width = frames // 2, config.d_model
+    return 8 * positions * width**2 + 4 * positions * width * config.encoder_ffn_dim + 4 * positions**2 * width
+
+
+def backward_flops(config: WhisperConfig, frames: int) -> int:
+    """Of one clip, through all layers to their weights and inputs; the convolutions before them are frozen."""
+    return 2 * config.encoder_layers * layer_flops(config, frames)
 
 
 def step_flops(config: WhisperConfig, frames: int, views: int, targets: int) -> int:
@@ -69,7 +74,7 @@ def step_s(encoder: nn.Module, batch: int) -> tuple[float, int, int]:
     """Median seconds of a step of the training loop; how many views it has, and how many the target hears."""
     config = ByolConfig(tau_horizon="paper")
     spec = small_world.spec(config, batch_size=batch, steps=STEPS + 2, epoch_steps=STEPS + 2)
-    training = replace(spec.training, precision="bf16" if DEVICE.type == "cuda" else "fp32")
+    training = replace(spec.training, precision=PRECISION)
     tones = small_world.Tones()
     audio = 0.05 * numpy_generator(0, "audio").standard_normal((len(tones.utterances), 52_000), "float32")
     front_end = FrontEnd(crop="random", length_s=SECONDS)

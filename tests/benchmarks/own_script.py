@@ -64,8 +64,8 @@ class Script:
         self.target = copy.deepcopy(self.online)
         trained = [*self.online.parameters(), *self.predictor.parameters(), *self.head.parameters()]
         self.optimiser = torch.optim.AdamW([each for each in trained if each.requires_grad], lr=1e-5)
-        self.labelled: Iterator[list[Tensor]] = cycle(DataLoader(Recordings(32), batch, shuffle=True))
-        self.unlabelled: Iterator[list[Tensor]] = cycle(DataLoader(Recordings(32), batch, shuffle=True))
+        self.labelled: Iterator[list[Tensor]] = cycle(DataLoader(Recordings(8 * batch), batch, shuffle=True))
+        self.unlabelled: Iterator[list[Tensor]] = cycle(DataLoader(Recordings(8 * batch), batch, shuffle=True))
 
     def step(self) -> None:
         waveforms, labels = next(self.labelled)

@@ -31,6 +31,7 @@ from tests.benchmarks.limit import SMALL
 from trainers.audio.draws import numpy_generator
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
+from trainers.errors import says_out_of_memory
 from trainers.loop import train
 from trainers.methods.configs import ByolConfig
 from trainers.profiling import count_memory_anew, holds, memory
@@ -123,13 +124,13 @@ def _finish(device: torch.device) -> None:
 
 
 def at_once(count: int, asked: Asked) -> list[Took]:
-    """So many cells at a time, each in a process of its own. torch.OutOfMemoryError where they do not fit."""
+    """So many cells at a time, each in a process of its own. RuntimeError where they do not fit."""
     spawn = torch.multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(count)
     with ProcessPoolExecutor(count, spawn, meet, (barrier,)) as pool:
         waiting = [pool.submit(work, asked) for _ in range(count)]  # a process that waits takes no second cell
         errors = [error for each in waiting if (error := each.exception())]
-        for error in sorted(errors, key=lambda each: not isinstance(each, torch.OutOfMemoryError)):
+        for error in sorted(errors, key=lambda each: not says_out_of_memory(each)):
             raise error
         return [each.result() for each in waiting]
 
@@ -152,7 +153,9 @@ def measured(counts: Sequence[int], asked: Asked, rounds: int, say: Callable[[st
                 continue
             try:
                 found[count].append(at_once(count, replace(asked, threads=max(1, cores // count))))
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not says_out_of_memory(error):
+                    raise
                 say(f"{count} cells at once: out of memory")
                 del found[count]
     return found

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests import small_world, staged_world
-from tests.benchmarks.front_end import DEVICE, SECONDS, Noise, timed_s, whisper
+from tests.benchmarks.front_end import DEVICE, PRECISION, SECONDS, Noise, timed_s, whisper
 from trainers.audio.draws import numpy_generator
 from trainers.audio.front_end import FrontEnd
 from trainers.building import Staged, build, build_stage
@@ -138,13 +138,17 @@ def pairs(batch: int) -> Iterator[tuple[str, Step, Step]]:
     tones, heard = speech(front_end)
 
     def asked(config: MethodConfig) -> CellSpec:
-        return replace(staged_world.spec(config, batch_size=batch, steps=1000), front_end=front_end)
+        return replace(
+            staged_world.spec(config, batch_size=batch, steps=1000, precision=PRECISION), front_end=front_end
+        )
 
     spec = asked(ByolConfig(tau_horizon="paper", passive_taus=()))
     byol = build(spec, small_world.split(tones), heard, whisper())
     assert isinstance(byol, Byol)
     yield "BYOL, lightly", ours(byol, spec), theirs(LightlyByol(byol))
-    for name, config in {"NT-Xent, lightly": ClConfig(clips_per_speaker=2), "SupCon, pml": SupConConfig()}.items():
+    each = min(4, max(2, batch // 4))  # the tones have four speakers of four clips
+    contrasts = {f"NT-Xent, lightly, {4 * each} clips": ClConfig(clips_per_speaker=each), "SupCon, pml": SupConConfig()}
+    for name, config in contrasts.items():
         spec = asked(config)
         stage = build_stage(spec, staged_world.split(tones, config), heard, whisper())
         peer = LightlyNtXent(stage) if isinstance(stage, SpeakerContrast) else PmlSupCon(_contrast(stage))

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests import small_world
-from tests.benchmarks.front_end import SECONDS, Noise, whisper
+from tests.benchmarks.front_end import PRECISION, SECONDS, Noise, whisper
 from trainers.audio.draws import numpy_generator
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
@@ -47,7 +47,9 @@ def rank(number: int, ranks: int, folder: str, batch: int, rounds: int) -> None:
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", meeting, patience, rank=number, world_size=ranks)
-    spec = small_world.spec(ByolConfig(tau_horizon="paper"), batch_size=batch, steps=10_000, epoch_steps=10_000)
+    spec = small_world.spec(
+        ByolConfig(tau_horizon="paper"), batch_size=batch, steps=10_000, epoch_steps=10_000, precision=PRECISION
+    )
     front_end = FrontEnd(crop="random", length_s=SECONDS)
     tones = small_world.Tones()
     audio = 0.05 * numpy_generator(0, "audio").standard_normal((len(tones.utterances), 52_000), "float32")
@@ -81,7 +83,9 @@ def main() -> None:
         torch.multiprocessing.spawn(rank, (asked.ranks, folder, asked.batch, asked.rounds), nprocs=asked.ranks)
         took = {name: seconds[1:] for name, seconds in torch.load(Path(folder) / "took.pt").items()}
     gain = median(one / every for one, every in zip(took["one"], took["all"], strict=True))
-    table = Table("ms a step, one rank", f"{asked.ranks} ranks", "times as quick", "efficiency, %")
+    where = "CUDA, NCCL" if torch.cuda.device_count() >= asked.ranks else "CPU, gloo"
+    title = f"BYOL, {asked.batch} + {asked.batch} clips on {where}"
+    table = Table("ms a step, one rank", f"{asked.ranks} ranks", "times as quick", "efficiency, %", title=title)
     table.add_row(
         *(f"{1000 * median(seconds):.0f}" for seconds in took.values()),
         f"{gain:.2f}",

@@ -19,7 +19,7 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from tests import small_world
-from tests.benchmarks.front_end import DEVICE, Noise, timed_s
+from tests.benchmarks.front_end import DEVICE, PRECISION, Noise, timed_s
 from trainers.audio.draws import numpy_generator
 from trainers.audio.front_end import FrontEnd
 from trainers.building import build
@@ -32,7 +32,9 @@ Step = Callable[[], object]
 
 def step(*, batch: int = 4, length_s: float = 2.0, width: int = 192, layers: int = 2) -> Step:
     """A step of the training loop, to be called as often as one likes."""
-    spec = small_world.spec(ByolConfig(tau_horizon="paper"), batch_size=batch, steps=10_000, epoch_steps=10_000)
+    spec = small_world.spec(
+        ByolConfig(tau_horizon="paper"), batch_size=batch, steps=10_000, epoch_steps=10_000, precision=PRECISION
+    )
     front_end = FrontEnd(crop="random", length_s=length_s)
     tones = small_world.Tones()
     samples = round(16_000 * length_s) + 4_000

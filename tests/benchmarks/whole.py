@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, cores], help="they share the cores")
     asked = parser.parse_args()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # both sides on the CPU
     steps = asked.steps
     took: list[tuple[str, Took]] = []
     ratios: list[str] = []

@@ -102,7 +102,6 @@ def test_a_driver_whose_ray_is_gone_says_so_and_leaves(
     with driving(tmp_path) as (driver, mark):
         blow(driver.pid)
         said, _ = driver.communicate(timeout=PATIENCE_S)
-        assert driver.returncode == code
-        assert last in said.splitlines() or RAY_WAS_QUICKER in said
+        assert RAY_WAS_QUICKER in said or (driver.returncode == code and last in said.splitlines())
         assert "Traceback" not in said
         until(lambda: not carrying(mark), PATIENCE_S)

@@ -9,16 +9,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soxr
-from audiomentations import AddGaussianSNR, Gain, PitchShift, PolarityInversion, TimeStretch
-from audiomentations.core.transforms_interface import BaseWaveformTransform
 from numpy.typing import NDArray
 
 from trainers.audio.draws import numpy_generator, stable_seed
 from trainers.audio.front_end import SAMPLE_RATE_HZ
 from trainers.errors import unknown
+
+if TYPE_CHECKING:  # imported where they are called: only some methods hear waveforms otherwise
+    from audiomentations import PitchShift
+    from audiomentations.core.transforms_interface import BaseWaveformTransform
 
 KINDS = ("speed", "stretch", "gain", "noise", "polarity")
 """The paper's operations, in the order in which they are applied; a clip gets all of them by default."""
@@ -58,7 +60,7 @@ def augment(
 
 
 def _drawn_and_applied(
-    chain: dict[str, BaseWaveformTransform], samples: NDArray[np.float32], kinds: Collection[str]
+    chain: "dict[str, BaseWaveformTransform]", samples: NDArray[np.float32], kinds: Collection[str]
 ) -> NDArray[np.float32]:
     """All kinds draw, one after the other, but only those asked for are applied: the others leave a gap, no shift."""
     random.random()  # the draw of the Compose that these kinds once stood in; without it all views would change
@@ -73,12 +75,16 @@ def at_speed(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
     """(n,) played at `rate` times its speed, pitch and tempo alike (Ko et al. 2015), cut or zero-padded to (n,)."""
     if rate == 1:
         return samples
+    import soxr
+
     played = soxr.resample(samples, SAMPLE_RATE_HZ * rate, SAMPLE_RATE_HZ)[: len(samples)]
     return np.pad(played, (0, len(samples) - len(played)))
 
 
 @lru_cache
-def _chain(strength: float) -> dict[str, BaseWaveformTransform]:
+def _chain(strength: float) -> "dict[str, BaseWaveformTransform]":
+    from audiomentations import AddGaussianSNR, Gain, PolarityInversion, TimeStretch
+
     return {
         "stretch": TimeStretch(1.25**-strength, 1.25**strength, leave_length_unchanged=True, p=0.5),
         "gain": Gain(-12 * strength, 12 * strength, p=0.5),
@@ -88,7 +94,9 @@ def _chain(strength: float) -> dict[str, BaseWaveformTransform]:
 
 
 @lru_cache
-def _pitch(strength: float) -> PitchShift:
+def _pitch(strength: float) -> "PitchShift":
+    from audiomentations import PitchShift
+
     return PitchShift(-2 * strength, 2 * strength, p=0.5)
 
 

@@ -14,8 +14,6 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-import soundfile
-
 from trainers.audio.front_end import SAMPLE_RATE_HZ
 from trainers.corpora import demo_encoder
 from trainers.corpora.demo_cast import LANGUAGES, synthesise
@@ -89,6 +87,8 @@ def _record(folder: Path, corpus: str) -> None:
     for name in names(corpus):
         speaker, text, emotion, take = name.removesuffix(".wav").split("_")
         samples = synthesise(SPOKEN if corpus == TALK else corpus, speaker, text, emotion, int(take))
+        import soundfile  # not above: a machine that only trains may lack it
+
         wav = BytesIO()  # so that a full disk is an OSError, which libsndfile's is not
         soundfile.write(wav, samples, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
         (folder / name).write_bytes(wav.getvalue())
