@@ -1,14 +1,16 @@
 """Canaries: a short cell of each kind before all others, and what its death does to them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.board import BoardState, Cell
+from orchestrator.board import BoardState, Cell, Event, Lease, Snapshot
 from orchestrator.cells import CANARY, with_canaries
 from orchestrator.ledger import Ledger
+from orchestrator.run import Canaries
 from orchestrator.sweep import STOPPED, main
 
 
@@ -66,6 +68,22 @@ def test_a_canary_that_dies_takes_its_own_kind_with_it_and_says_why() -> None:
     assert all(event.because for key, event in board.failures.items() if key != held.key)
     assert isinstance(after := board.take("a/0", 1), Cell)
     assert "of byol" in after.key
+
+
+def test_what_is_shown_of_a_run_leaves_its_canaries_out() -> None:
+    canaries = Canaries({key: cell(key, "byol") for key in ("one", "other")}, lambda _: ())
+    at_first = Snapshot(0, 1, 61, 0, 0, {"slot": Lease(1, "one"), "idle": None})
+    assert canaries.left_out(at_first) == replace(at_first, running=0, waiting=60)
+    assert canaries.running
+    canaries.ends["one"] = Event("one", {"valid_uar": 0.5})
+    beside = Snapshot(
+        3, 2, 57, 0, 0, {"slot": Lease(1, "other"), "more": Lease(1, "floor")}
+    )  # two floors, and one runs
+    assert canaries.left_out(beside) == replace(beside, done=2, running=1)
+    canaries.ends["other"] = Event("other", cause="error", message="no")
+    assert not canaries.running
+    after = Snapshot(4, 2, 55, 2, 0, {"slot": Lease(1, "a"), "more": Lease(1, "b")})
+    assert canaries.left_out(after) == replace(after, done=3, failed=1)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from trainers.encoders import trainable
 from trainers.loop import Stopped, _optimiser, train
 from trainers.methods.byol import Byol
 from trainers.methods.configs import BaselineConfig, ByolConfig
+from trainers.moving import Returning
 from trainers.scores import score
 
 CONFIGS = [ByolConfig(projector_hidden=32, projection=8, tau_horizon="paper"), BaselineConfig()]
@@ -172,3 +173,13 @@ def test_a_loss_that_was_no_number_is_told_before_anything_is_kept(stopped: Call
     with pytest.raises(FloatingPointError, match="the loss is nan at step 6"):
         train(method, cell.training, 0, validate=None, checkpoint=tmp_path / "c.pt", stopped=stopped)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_step_of_a_rehearsal_is_over_when_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a GPU's steps would be timed by how fast they are asked for."""
+    order: list[object] = []
+    read = Returning.read
+    monkeypatch.setattr(Returning, "read", lambda one: order.append("read") or read(one))
+    cell = small_world.spec()
+    train(small_world.method(cell), cell.training, 0, validate=None, until=3, progress=lambda k, *_: order.append(k))
+    assert order == ["read", 1, "read", 2, "read", 3]
