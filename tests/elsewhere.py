@@ -28,7 +28,7 @@ class Elsewhere(torch.Tensor):
 
     @staticmethod
     def __new__(cls, lies: torch.Tensor) -> "Elsewhere":
-        return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]  # torch gives it no type
             cls,
             lies.size(),
             strides=lies.stride(),

@@ -73,7 +73,7 @@ def test_a_step_does_not_wait_for_a_gpu(case: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 def test_a_number_is_read_once_a_gpu_has_come_to_it() -> None:
     late = torch.zeros((), device="cuda")
-    torch.cuda._sleep(10**9)  # type: ignore[no-untyped-call]
+    torch.cuda._sleep(10**9)  # type: ignore[no-untyped-call]  # nor has torch one for this
     late += 1
     assert Returning({"late": late}).read() == {"late": 1.0}
 

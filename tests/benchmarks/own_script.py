@@ -3,8 +3,9 @@
 `python -m tests.benchmarks.own_script [--batch 4] [--rounds 3]`. The script: a DataLoader of recordings, each clip of
 each view augmented by audiomentations, `WhisperFeatureExtractor` clip by clip as it comes (padded to 30 s), one pass of
 transformers' encoder per view, Python loops over views, a deep copy as target and loops over its parameters. Both sides
-begin with the same weights (Whisper tiny.en, or random ones of its shape) and hear as many clips and views, in turn; the
-script trains Whisper's convolutions, too, which are frozen in ours. What counts is the median of the paired ratios. On the CPU the seconds of this process are counted, with a GPU those of the clock.
+begin with the same weights (Whisper tiny.en, or random ones of its shape) and hear as many clips and views, in turn;
+the script trains Whisper's convolutions, too, which are frozen in ours. What counts is the median of the paired ratios.
+On the CPU the seconds of this process are counted, with a GPU those of the clock.
 """
 
 import argparse
