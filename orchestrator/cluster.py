@@ -4,11 +4,12 @@ import gc
 import importlib
 import logging
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self
 
@@ -134,6 +135,9 @@ class Signals:
         self.count = 0
         self._woken = threading.Event()
         self._before: dict[int, Any] = {}
+        self._pipe: tuple[int, int] | None = None
+        self._pipe_before = -1
+        self._came = False
 
     def __enter__(self) -> Self:
         self.listen()
@@ -142,10 +146,18 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._pipe:
+            signal.set_wakeup_fd(self._pipe_before)
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = None
 
     def listen(self) -> None:
         """Take the signals over; to be called again after `ray.init`, which puts a SIGTERM handler of its own."""
         if threading.current_thread() is threading.main_thread():
+            if self._pipe is None:
+                self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+                self._pipe_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before.setdefault(number, signal.getsignal(number))
                 signal.signal(number, self._note)
@@ -154,6 +166,17 @@ class Signals:
         """Sleep, but not through a signal."""
         self._woken.wait(seconds)
         self._woken.clear()
+
+    @property
+    def came(self) -> bool:
+        """Whether one came, also while the main thread is inside Ray and counts none before it is out. One thread may
+        ask."""
+        pipe = self._pipe
+        if pipe and not self._came:
+            with suppress(OSError):  # nothing came, or the main thread is just leaving
+                told = os.read(pipe[0], select.PIPE_BUF)
+                self._came = signal.SIGINT in told or signal.SIGTERM in told
+        return self._came or self.count > 0
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1

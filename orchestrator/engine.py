@@ -103,7 +103,7 @@ def run(
                 return growth.tune(board, desk, objective, folder)
             return tune_configurations(board, configurations, objective, folder, scheduler=judge)
 
-        lifeline = Lifeline(own_ray, lambda: signals.count > 0)
+        lifeline = Lifeline(own_ray, lambda: signals.came)
         tally = Tally(frozenset(before), dropped=dict(beaten))
         engine = _Engine(
             board, crew, Mirror(tune), list(cells), known, watch, signals, patience_s, tally, growth=growth, desk=desk

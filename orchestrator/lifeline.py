@@ -14,8 +14,6 @@ from trainers.errors import UserError
 
 VITAL = ("gcs_server", "raylet")
 LOOK_S = 0.2
-NOTED_S = 0.5
-"""How long a signal may take until the main thread notes it."""
 INTERRUPTED = 130
 SHOW_CURSOR = "\x1b[?25h"
 """A progress bar hides it."""
@@ -60,8 +58,8 @@ class Lifeline:
     def _watch(self) -> None:
         while not self._over.wait(LOOK_S):
             if dead := dead_servers():
-                if not self._interrupted():  # what told Ray to end may have told us as well, and is not noted yet
-                    self._over.wait(NOTED_S)
+                if not self._interrupted():  # what told Ray to end may be about to tell us as well
+                    self._over.wait(LOOK_S)
                 line = "interrupted" if self._interrupted() else f"error: {told(dead)}"
                 shown = SHOW_CURSOR if sys.stderr.isatty() else ""
                 print(f"{shown}{line}; what is finished is kept", file=sys.stderr, flush=True)

@@ -1,9 +1,12 @@
 """How a driver leaves when it is told to by a person in a hurry, or when its Ray dies under it; on a real Ray."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from orchestrator.cluster import Signals
 from tests.faults.processes import below, carrying
 from tests.noted_work import notes, until
 
@@ -72,6 +76,27 @@ def test_two_interrupts_at_once_leave_no_process_and_no_scratch_folder(tmp_path:
         assert [line for line in said.splitlines() if line.startswith("Outcome(done=0, failed=(), interrupted=True")]
         until(lambda: not carrying(mark), PATIENCE_S)
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_signal_is_known_while_the_main_thread_is_inside_something_that_lets_no_handler_run() -> None:
+    """As `ray.get` is for up to a second. Whoever then sees that Ray is dead must know that both were told to end."""
+    known: list[bool] = []
+
+    def watch() -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+        known.append(signals.came)
+
+    with Signals() as signals:
+        assert not signals.came
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)  # a second or more, without Python's lock
+        watcher.join()
+        assert signals.count == 1
+    assert known == [True]
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def terminate_all(driver: int) -> None:
