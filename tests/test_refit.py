@@ -141,9 +141,8 @@ def test_a_model_of_views_holds_the_encoder_that_they_stand_on(demo_store: Path,
     config = PairwiseConfig(view_names=("layers", "mel"))
     split = Splits(ground.protocol, ground.prepared).of("demo-home", 0, config)
     where = ("demo_within", "speaker", "demo-home", 0, 0, ground.encoder_fingerprint)
-    asked = CellSpec(
-        "pairwise", config, TRAINING, ground.protocol.front_end, *where, split.fingerprint(ground.prepared)
-    )
+    what = (split.fingerprint(ground.prepared), code_version("pairwise"))
+    asked = CellSpec("pairwise", config, TRAINING, ground.protocol.front_end, *where, *what)
     place = workspace(ground, tmp_path)
     folder = refit(refit_of(asked, place), place)
     assert {name.split(".")[0] for name in load_file(folder / "weights.safetensors")} == {"encoder", "head", "backbone"}
