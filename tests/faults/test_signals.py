@@ -34,6 +34,26 @@ cells = plan(folder / "log", blocks=4, configurations=2, seconds=600.0)
 print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2, on_snapshot=say), flush=True)
 """
 
+ORPHAN = """
+import os, time
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+from orchestrator import cluster
+import ray
+with cluster.connected(1):
+    (raylet,) = [process for name, process in ray._private.worker._global_node.live_processes() if name == "raylet"]
+    raylet.kill()
+    raylet.wait()
+    try:
+        ray._private.utils.push_error_to_driver(ray._private.worker.global_worker, "kind", "words")
+    except OSError as error:
+        print(os.getppid(), error, flush=True)
+    os._exit(0)
+"""
+
 ENDED = "ended (killed, or out of memory); the same command goes on from there; what is finished is kept"
 RAY_WAS_QUICKER = "Raylet is terminated. Termination is unexpected."
 """Ray itself ends a driver whose raylet is gone, with the end of the raylet's log."""
@@ -42,13 +62,24 @@ PATIENCE_S = 300.0
 
 
 @contextmanager
+def ray_of_its_own() -> Iterator[tuple[str, dict[str, str]]]:
+    """A mark that all processes of a Ray carry, and the surroundings in which to start it; at the end none are left."""
+    surroundings = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_RAYLET_PID")}
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as ray:
+        try:
+            yield ray, {**surroundings, "RAY_TMPDIR": ray, "PYTHONPATH": str(ROOT)}
+        finally:
+            for process in carrying(ray):
+                process.kill()
+
+
+@contextmanager
 def driving(folder: Path) -> Iterator["tuple[subprocess.Popen[str], str]"]:
     """A driver with two running cells, leader of its process group, and the mark that all its processes carry."""
-    surroundings = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as ray:
+    with ray_of_its_own() as (mark, surroundings):
         driver = subprocess.Popen(
             [sys.executable, "-c", DRIVER, str(folder)],
-            env={**surroundings, "RAY_TMPDIR": ray, "PYTHONPATH": str(ROOT)},
+            env=surroundings,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -60,11 +91,9 @@ def driving(folder: Path) -> Iterator["tuple[subprocess.Popen[str], str]"]:
             while driver.stdout.readline() != "running\n":
                 assert driver.poll() is None
             until(lambda: len(notes(folder / "log", "begun")) == 2, PATIENCE_S)
-            yield driver, ray
+            yield driver, mark
         finally:
             driver.kill()
-            for process in carrying(ray):
-                process.kill()
 
 
 @pytest.mark.slow
@@ -130,3 +159,14 @@ def test_a_driver_whose_ray_is_gone_says_so_and_leaves(
         assert RAY_WAS_QUICKER in said or (driver.returncode == code and last in said.splitlines())
         assert "Traceback" not in said
         until(lambda: not carrying(mark), PATIENCE_S)
+
+
+@pytest.mark.slow
+def test_a_driver_whose_terminal_is_closed_still_has_the_last_word_when_its_ray_dies() -> None:
+    """Ray would end it without one: it is a child of process 1 then."""
+    with ray_of_its_own() as (_, surroundings):
+        line = [sys.executable, "-c", ORPHAN]
+        run = subprocess.run(line, env=surroundings, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    if run.stdout and not run.stdout.startswith("1 "):
+        pytest.skip("whose parent is gone is here a child of another process than 1")
+    assert run.stdout == "1 Broken pipe\n", run.stderr
