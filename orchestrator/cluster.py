@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,24 @@ ALONE: Mapping[str, str] = {
 
 RAY_THREAD = "inside Ray,"
 """How the names of our threads begin that are inside Ray; those of its own begin with `ray`."""
+
+
+def joined() -> str:
+    """The address of the cluster that `connected` joins ($RAY_ADDRESS, or what `ray start` began here); "" is none."""
+    return os.environ.get("RAY_ADDRESS") or str(ray._private.utils.read_ray_address() or "")
+
+
+def closed(address: str) -> str:
+    """Why nobody can be at `host:port`; "" where somebody listens, or the address is of another form. Ray would try
+    for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        return ""
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
+    except OSError as error:
+        return f"{address}: {error.strerror or error}"
+    return ""
 
 
 @contextmanager

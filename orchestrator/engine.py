@@ -28,7 +28,9 @@ from orchestrator.watchdog import Watchdog, told
 from orchestrator.worker import Work
 from trainers.errors import UserError
 
-POLL_S = 0.2
+POLL_S, CALM_POLL_S = 0.2, 1.0
+"""Between two looks at the board; the second while cells run and none came to its end since the last look: slots tell
+how far they are every second, and a look costs time of the cores that they train on."""
 STARTING_S = 60.0
 """Seconds that the board's process may take to start before that is worth a word."""
 GRACE_S = 4.0
@@ -170,6 +172,7 @@ class _Engine:
     desk: Any = None
     incarnation: str = ""
     seen: int = 0
+    seen_before: int = 0
     interrupted_at: float | None = None
     stopped: str = ""
     watchdog: Watchdog = field(init=False)
@@ -202,7 +205,13 @@ class _Engine:
                 self.mirror.start()
             if self.growth and self.interrupted_at is None:
                 self.growth.heed(self.desk, self._add)
-            self.signals.wait(POLL_S)
+            self.signals.wait(self._pause_s(snapshot))
+
+    def _pause_s(self, snapshot: Snapshot) -> float:
+        """Until the next look. Who is to leave, or adds cells by what others came to, must not be kept waiting."""
+        news, self.seen_before = self.seen > self.seen_before, self.seen
+        hasty = news or not snapshot.running or self.growth or self.interrupted_at is not None
+        return POLL_S if hasty else CALM_POLL_S
 
     def leave(self, wait: bool) -> None:
         """Close the board and end slots and trials; on a Ray that stays let them end by themselves."""

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 import yaml
 
-from orchestrator.cluster import connected, list_nodes
+from orchestrator.cluster import closed, connected, joined, list_nodes
 from orchestrator.costs import Crew, Demand
 from orchestrator.timings import Taken
+from trainers.errors import UserError
 from trainers.profiling import holds
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
@@ -57,9 +58,13 @@ class Fleet:
 
 
 def here() -> Fleet:
-    """The cluster's that $RAY_ADDRESS names, else this machine's."""
-    if not os.environ.get("RAY_ADDRESS"):
+    """The cluster's that a run would join, else this machine's; UserError where nobody answers at its address."""
+    if not (address := joined()):
         return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
+    if why := closed(address):
+        raise UserError(
+            f"no Ray at {why}; $RAY_ADDRESS names it, or the last `ray start` here, which `ray stop` forgets"
+        )
     with connected(None):
         return fleet_of(list_nodes(), bootstrap())
 

@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator import ground
-from orchestrator.cluster import connected, list_nodes
+from orchestrator.cluster import closed, connected, joined, list_nodes
 from orchestrator.command_line import add_store
 from orchestrator.display import screen
 from orchestrator.preflight_checks import Row, ports, rows
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def preflight(store: Path, data: Path | None, encoder: Path | None, tracking_uri: str) -> list[Row]:
     """All checks of the Ray that this process is pointed at; nothing is left behind."""
-    if why := closed(os.environ.get("RAY_ADDRESS", "")):
+    if why := closed(joined()):
         return [_no_ray(why)]
     asked = Asked(store, data, encoder, f"preflight-{uuid.uuid4().hex[:8]}")
     try:
@@ -83,19 +83,6 @@ def preflight(store: Path, data: Path | None, encoder: Path | None, tracking_uri
             return [*examine(asked), token(), tracking(tracking_uri)]
     except (ConnectionError, ray.exceptions.RayError) as error:
         return [_no_ray(_first_line(error))]
-
-
-def closed(address: str) -> str:
-    """Why nobody can be at `host:port`; "" where somebody listens, or the address is of another form. Ray would try
-    for minutes."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal()) or "/" in host:
-        return ""
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
-    except OSError as error:
-        return f"{address}: {error.strerror or error}"
-    return ""
 
 
 def _no_ray(why: str) -> Row:

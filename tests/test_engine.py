@@ -7,7 +7,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -74,6 +76,21 @@ def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_pa
     assert {f"b{block}c0" for block in range(12)} <= ended
     assert shots[-1].withdrawn > 0
     assert outcome.done == len(cells) - shots[-1].withdrawn == len(ended)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_the_board_is_let_be_while_a_cell_runs(tmp_path: Path) -> None:
+    looks: list[float] = []
+
+    def look(snapshot: Snapshot) -> None:
+        if snapshot.running:
+            looks.append(time.monotonic())
+
+    (cell,) = plan(tmp_path / "log", blocks=1, configurations=1, seconds=6.0)
+    outcome = engine.run([cell], [{}], make_work, scratch=tmp_path / "scratch", slots=1, on_snapshot=look)
+    assert outcome.done == 1
+    assert median(after - before for before, after in pairwise(looks)) >= engine.CALM_POLL_S
 
 
 def test_a_success_after_a_failure_takes_its_place_and_nothing_is_told_twice() -> None:

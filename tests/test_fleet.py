@@ -12,12 +12,13 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from orchestrator.board import Cell
 from orchestrator.board_actor import start_board
 from orchestrator.costs import Crew
-from orchestrator.fleet import Fleet, crew_of, fleet_of, precision_on
+from orchestrator.fleet import Fleet, crew_of, fleet_of, here, precision_on
 from orchestrator.joining import Joining
 from orchestrator.packing import Need
 from orchestrator.slots import Slots
 from tests.local_ray import PATIENCE_S, head
 from tests.noted_work import until
+from trainers.errors import UserError
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "cluster.yaml").read_text())
 
@@ -80,6 +81,28 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head that has nothing to compute with."""
     with head(0, monkeypatch) as made:
         yield made
+
+
+@pytest.mark.slow
+def test_a_plan_is_for_the_cluster_that_ray_start_began_here(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without $RAY_ADDRESS: its head has no GPU, and yet its cells run on some."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster.add_node(num_cpus=3, num_gpus=2)
+    until(lambda: here().most_gpus == 2, PATIENCE_S)
+    assert here() == Fleet({"GPU": 2}, 3, cpus_a_gpu=1)
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(UserError, match=r"no Ray at 127\.0\.0\.1:9: Connection refused"):
+        here()
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert here().to_come == 0
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:7")
+    with pytest.raises(UserError, match=r"no Ray at 127\.0\.0\.1:7: Connection refused"):
+        here()
 
 
 @pytest.mark.slow
