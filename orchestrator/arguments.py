@@ -66,7 +66,7 @@ def _parser() -> Parser:
         "separated by commas, for a sweep over encoders",
     )
     what.add_argument(
-        "--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: open; demo without data)"
+        "--protocol", help=f"roles of the corpora: {', '.join(PROTOCOLS)} (default: the sweep's; demo without data)"
     )
     for role, told in ROLES.items():
         what.add_argument(f"--{role}", nargs="+", default=[], metavar="CORPUS", help=told)

@@ -133,7 +133,7 @@ class BoardState:
             self.leases[slot] = Lease(attempt, key, step, steps, phase)
 
     def should_stop(self, slot: str, attempt: int) -> bool:
-        """Whether the cell that runs there is to stop at its next epoch."""
+        """Whether the cell that runs there is to stop after its step."""
         lease = self.leases.get(slot)
         is_left = self.closed or slot in self.leaving
         return is_left or lease is None or lease.attempt != attempt or not self._is_wanted(lease.key)

@@ -34,7 +34,7 @@ how far they are every second, and a look costs time of the cores that they trai
 STARTING_S = 60.0
 """Seconds that the board's process may take to start before that is worth a word."""
 GRACE_S = 4.0
-"""Seconds that running cells have, after an interrupt, to reach their next epoch."""
+"""Seconds that running cells have, after an interrupt, to end a step and write a checkpoint."""
 TUNE_GRACE_S = 10.0
 """Seconds that trials have to mirror the last results after the last cell."""
 STATE_OF_TUNE = "ray.tune.execution.experiment_state"
@@ -77,7 +77,7 @@ def run(
     nodes of a Ray that is not our own may have slots; it may refuse that Ray. In snapshots `done` counts what this
     run did; `patience_s` in which nothing moves are followed by a notice of what is missing.
 
-    The first SIGINT or SIGTERM lets running cells stop at their next epoch, the second leaves at once. UserError
+    The first SIGINT or SIGTERM lets running cells stop after their step, the second leaves at once. UserError
     where the plan is empty or contradicts itself; HopelessError where slots keep ending, or Ray does not come
     up. Where its own Ray dies this process ends (lifeline.py).
     """
@@ -294,13 +294,13 @@ class _Engine:
     def _heed_signals(self) -> None:
         if self.signals.count and self.interrupted_at is None:
             self._wind_up()
-            self.watch.on_notice("stopping: running cells write a checkpoint at their next epoch (again: leave now)")
+            self.watch.on_notice("stopping: running cells write a checkpoint after their step (again: leave now)")
 
     def _heed_watch(self) -> None:
         if self.interrupted_at is None and (why := self.watch.enough()):
             self.stopped = why
             self._wind_up()
-            self.watch.on_notice(f"stopping: {why}; running cells write a checkpoint at their next epoch")
+            self.watch.on_notice(f"stopping: {why}; running cells write a checkpoint after their step")
 
     def _wind_up(self) -> None:
         self.interrupted_at = time.monotonic()

@@ -197,7 +197,7 @@ def _files(scheme: str, _process: int, _server: str) -> Any:
         files = fsspec.filesystem(scheme, **own)
     except ImportError as error:
         raise UserError(
-            f"a store at {scheme}:// takes a package: pip install 'foldwise[{PACKAGES[scheme]}]'"
+            f"a store at {scheme}:// takes a package: pip install -c constraints.txt -e '.[{PACKAGES[scheme]}]'"
         ) from error
     files.retries = 1  # we try again ourselves, and say so
     return files

@@ -45,7 +45,7 @@ class Training:
     `batch_size`: clips per source and step. `encoder_lr`, `head_lr` (head, projector, predictor): AdamW learning
     rates, our defaults for small encoders (the paper has 1e-5 for all). `warmup_steps`: linear warm-up, ours (the
     paper names none). `grad_clip`: largest gradient norm, 0 is off. `precision`: of the encoder's arithmetic, fp32 or
-    bf16 (autocast; weights and losses stay in fp32). A plan takes bf16 where it is made on a machine with CUDA.
+    bf16 (autocast; weights and losses stay in fp32). A plan takes bf16 where its cells run on GPUs that have it.
     `label_fraction`: share of each emotion's labelled clips that are trained on, at least one. `corpus_mix`: labelled
     batches draw an emotion's clips from all corpora `pooled` (our default), or as many from each (`even`).
     `monitor`: the validation score that chooses the secondary, early-stopped weights: uar (our default) or accuracy.

@@ -6,9 +6,9 @@ and fp32 without; on the CPU both sides use one thread and count the seconds of 
 
 Arithmetic of an encoder's forward pass on a clip of f frames (t = f / 2 positions, width d, inner width m, l layers):
 convolutions 2·3·80·d·f + 2·3·d·d·t, and in each layer 8·t·d² (four projections) + 4·t·d·m (two linear maps) + 4·t²·d
-(scores and their sums), one multiplication and one addition counting two. Backward costs the same again for the weights
-and once more for the inputs, of which the first convolution needs none. Views, heads, losses, norms and the optimiser
-are not counted, so that they cost share.
+(scores and their sums), one multiplication and one addition counting two. Backward costs the layers'
+twice again, for weights and for inputs; the convolutions are frozen. Views, heads, losses, norms and the optimiser are
+not counted, so that they cost share.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Sweeps of 78 cells a slot (16 slots and 1,250 cells, 64 and 5,000, 256 and 20,000) are worked off by the real driver,
 board and trials; slots are simulated (`tests.benchmarks.simulated`), since 256 real ones are 80 GB and more. Each size
 runs in a process of its own. Cells sleep for seconds in the place of minutes: what comes once a cell comes so much more
-often than it would, what comes once a second (heartbeats, polls) as often. MLflow gets one result in `--every`.
+often than it would, what comes once a second (heartbeats) as often. MLflow gets one result in `--every`.
 
 The ledger is written to memory (/dev/shm) where there is such a place: a disk's fsyncs are not what is measured.
 """

@@ -48,7 +48,11 @@ def rank(number: int, ranks: int, folder: str, batch: int, rounds: int) -> None:
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", meeting, patience, rank=number, world_size=ranks)
     spec = small_world.spec(
-        ByolConfig(tau_horizon="paper"), batch_size=batch, steps=10_000, epoch_steps=10_000, precision=PRECISION
+        ByolConfig(tau_horizon="paper"),
+        batch_size=batch,
+        steps=10_000,
+        epoch_steps=10_000,
+        precision=PRECISION if cuda else "fp32",
     )
     front_end = FrontEnd(crop="random", length_s=SECONDS)
     tones = small_world.Tones()
