@@ -201,7 +201,7 @@ class _Engine:
             self._heed_watch()
             self.crew.tend()
             self._warn(snapshot)
-            if snapshot.slots:
+            if self.growth or snapshot.moving:  # until then the cores are for what the slots import
                 self.mirror.start()
             if self.growth and self.interrupted_at is None:
                 self.growth.heed(self.desk, self._add)

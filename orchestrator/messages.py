@@ -109,6 +109,11 @@ class Snapshot:
     def settled(self) -> bool:
         return self.running == self.waiting == 0
 
+    @property
+    def moving(self) -> bool:
+        """Whether a cell has made a step, or came to an end."""
+        return self.done + self.failed > 0 or any(lease is not None and lease.step for lease in self.slots.values())
+
 
 @dataclass(frozen=True)
 class Demand:

@@ -65,10 +65,11 @@ def run_missing(
         cells = with_canaries(cells_of(answer), before) if means.canary else cells_of(answer)
         canaries = Canaries({cell.key: cell for cell in cells if cell.role == CANARY}, means.rehearsed)
         mirror = Mirror(answer, tracker, display, beside, canaries)
-        mirror.send_known(before.keys())
 
         def show(snapshot: Snapshot) -> None:
             means.busy(snapshot.running)
+            if snapshot.moving:
+                mirror.send_known(before.keys())
             display.show(canaries.left_out(snapshot), rehearsing=canaries.running)
 
         def hear(event: Event) -> None:
@@ -96,6 +97,8 @@ def run_missing(
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()
             beside.shutdown(cancel_futures=True)
+        else:
+            mirror.send_known(before.keys())
     forget_losers(answer.ledger.store, mirror.answer.plan, outcome.dropped)
     return mirror.answer, replace(outcome, done=outcome.done - canaries.alive)
 
@@ -176,6 +179,7 @@ class Mirror:
     beside: ThreadPoolExecutor
     canaries: Canaries
     leaving: threading.Event = field(default_factory=threading.Event)
+    known_sent: bool = False
 
     def grow(self, answer: Answer) -> None:
         """Take in configurations that came while the run goes on."""
@@ -194,8 +198,11 @@ class Mirror:
             self._submit(self._send, event.key)
 
     def send_known(self, keys: Iterable[str]) -> None:
-        """Send what MLflow lacks of the results that were there before."""
-        self._submit(self._send_missing, frozenset(keys))
+        """Send, once, what MLflow lacks of the results that were there before. Not before slots are at work: MLflow
+        takes seconds to import, and more to make a database."""
+        if not self.known_sent:
+            self.known_sent = True
+            self._submit(self._send_missing, frozenset(keys))
 
     def _submit(self, task: Callable[..., None], *arguments: object) -> None:
         self.beside.submit(task, *arguments).add_done_callback(self._say_error)

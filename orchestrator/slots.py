@@ -266,7 +266,7 @@ def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
     kept_where: dict[str, Any] = {"name": name, "storage_path": str(slots.scratch)}
     if not team.gpus and resources().get("GPU", 0):  # Ray leaves all GPUs in sight of those who ask for none
         kept_where["worker_runtime_env"] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
-    return LightTrainer(
+    trainer = LightTrainer(
         work_off,
         train_loop_config={
             "board": slots.board,
@@ -281,6 +281,8 @@ def _trainer(kept: _Kept, slots: Slots, name: str) -> Any:
             **kept_where, failure_config=FailureConfig(max_failures=-1), callbacks=_callbacks(slots.board, kept, name)
         ),
     )
+    trainer.alone = not slots.grows
+    return trainer
 
 
 def backend(team: Team) -> str:

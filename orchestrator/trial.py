@@ -4,6 +4,7 @@ Tune owns the decisions, the driver owns the work: a trial that Tune stops has i
 """
 
 import math
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,13 @@ METRIC = "valid_uar"
 """The only score that a trial shows to Tune: test scores stay shut while a sweep runs."""
 
 LIVE_TRIALS = 8
-"""Trials alive at once. Each is a process of about 0.1 GB; the others mirror their results once one has ended."""
+"""Trials alive at once, at most. Each is a process of about 0.2 GB that takes 2 CPU seconds to start; the others mirror
+their results once one has ended."""
+
+
+def live_trials() -> int:
+    """As many as the head has cores, but no fewer than two, so that one tells while another is replaced."""
+    return min(LIVE_TRIALS, max(2, os.cpu_count() or 1))
 
 
 def tune_configurations(
@@ -41,7 +48,7 @@ def tune_configurations(
         mode="max",
         scheduler=scheduler,
         search_alg=searcher,
-        max_concurrent_trials=min(LIVE_TRIALS, len(points)),
+        max_concurrent_trials=min(live_trials(), len(points)),
         reuse_actors=True,
     )
     kept = tune.RunConfig(
