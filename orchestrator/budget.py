@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from trainers.errors import require
 
 LONGEST_S = 60.0
-"""The driver tells some times a second how many slots are busy; a longer silence means that the machine slept, or was
-stopped, and counts as no more than this."""
+"""The driver tells every second or oftener how many slots are busy; a longer silence means that the machine slept, or
+was stopped, and counts as no more than this."""
 
 
 @dataclass

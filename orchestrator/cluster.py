@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
@@ -51,9 +52,14 @@ def closed(address: str) -> str:
         return ""
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
-    except OSError as error:
-        return f"{address}: {error.strerror or error}"
+    except (OSError, UnicodeError) as error:  # the second: a host's name with an empty part
+        return f"{address}: {getattr(error, 'strerror', None) or error}"
     return ""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, at most a line: Ray's own say a page."""
+    return next((line for line in map(str.strip, str(error).splitlines()) if line), type(error).__name__)
 
 
 @contextmanager
@@ -152,7 +158,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.count = 0
-        self._woken = threading.Event()
+        self._woken: SimpleQueue[None] = SimpleQueue()  # its `put` is for signal handlers, too; an Event's `set` is not
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
         self._pipe_before = -1
@@ -183,8 +189,8 @@ class Signals:
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not through a signal."""
-        self._woken.wait(seconds)
-        self._woken.clear()
+        with suppress(Empty):
+            self._woken.get(timeout=seconds)
 
     @property
     def came(self) -> bool:
@@ -199,4 +205,4 @@ class Signals:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
-        self._woken.set()
+        self._woken.put(None)

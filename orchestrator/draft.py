@@ -110,7 +110,7 @@ class Draft:
 
     def configured(self, point: Point, training: Training) -> CellSpec:
         """A point's cell without a place. Settings come from the sweep, then the protocol where the method has such a
-        one, this machine's precision, the user where the method has such a one, and last the point's own."""
+        one, the fleet's precision, the user where the method has such a one, and last the point's own."""
         protocol = self.ground.protocol
         blank = replace(
             template(point.config, training),

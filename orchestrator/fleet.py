@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from orchestrator.cluster import closed, connected, joined, list_nodes
+from orchestrator.cluster import closed, connected, first_line, joined, list_nodes
 from orchestrator.costs import Crew, Demand
 from orchestrator.timings import Taken
 from trainers.errors import UserError
@@ -22,8 +22,8 @@ BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's file on its head."""
 KIND = "accelerator_type:"
 """How Ray marks a node with its GPUs' kind."""
-WITHOUT_BF16 = frozenset({"K80", "P4", "P100", "T4", "V100"})
-"""GPUs, as Ray calls them, that have no arithmetic of bfloat16."""
+WITHOUT_BF16 = re.compile(r"([KP]\d+|M\d\d|T4G?|T1000|G?V100|TITAN.*|(GeForce-)?(GTX|RTX-20).*|(Quadro-)?RTX-8000)")
+"""GPUs before Ampere, as Ray calls them, that have no arithmetic of bfloat16."""
 AMPERE = (8, 0)
 """From this compute capability on NVIDIA's GPUs have it."""
 UNTOLD = "GPU"
@@ -37,7 +37,8 @@ class Fleet:
     `to_come`: how many GPUs the autoscaler may add to these. `cpus_a_gpu`: the fewest CPUs that a node has, or will
     have, for each of its GPUs (None: not known). `gpu_bytes`: memory of the smallest GPU (0: Ray does not tell).
     `bf16`: whether all its GPUs, and those that may come where the file of `ray up` tells their kind, have arithmetic
-    of bfloat16: so a sweep that goes on computes in the same as before, whichever nodes are there.
+    of bfloat16: so a sweep that goes on there computes in the same as before, whichever nodes are up. Where nobody
+    tells what may come (KubeRay) a pool of GPUs without it is known once one of them is up; `--set precision` is firm.
     """
 
     gpus: Mapping[str, int] = field(default_factory=dict)
@@ -58,15 +59,20 @@ class Fleet:
 
 
 def here() -> Fleet:
-    """The cluster's that a run would join, else this machine's; UserError where nobody answers at its address."""
-    if not (address := joined()):
-        return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
-    if why := closed(address):
-        raise UserError(
-            f"no Ray at {why}; $RAY_ADDRESS names it, or the last `ray start` here, which `ray stop` forgets"
-        )
-    with connected(None):
-        return fleet_of(list_nodes(), bootstrap())
+    """The cluster's that a run would join, else this machine's; UserError where that cluster cannot be joined."""
+    names = "$RAY_ADDRESS names it, or the last `ray start` here, which `ray stop` forgets"
+    address = ""
+    try:
+        if not (address := joined()):
+            return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
+        if why := closed(address):
+            raise UserError(f"no Ray at {why}; {names}")
+        with connected(None):
+            return fleet_of(list_nodes(), bootstrap())
+    except UserError:
+        raise
+    except Exception as error:  # another version, no token, nobody there: each is an error of its own in Ray
+        raise UserError(f"cannot join the Ray cluster {address}: {first_line(error)}; {names}") from error
 
 
 def _this_machine(gpus: int, cpus: int) -> Fleet:
@@ -90,7 +96,7 @@ def fleet_of(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | Non
     living = [node["Resources"] for node in nodes if node["Alive"]]
     cpus_a_gpu = _cpus_a_gpu([*living, *(_to_come(config or {}) if to_come else [])])
     kinds = {name.removeprefix(KIND) for has in [*living, *_to_come(config or {})] for name in has}
-    return Fleet(there, cpus, to_come, cpus_a_gpu, bf16=not kinds & WITHOUT_BF16)
+    return Fleet(there, cpus, to_come, cpus_a_gpu, bf16=not any(map(WITHOUT_BF16.fullmatch, kinds)))
 
 
 def precision_on(fleet: Fleet, gpus_per_cell: float | str | None) -> str:
@@ -176,7 +182,9 @@ def _most_gpus(config: Mapping[str, Any]) -> int:
 
 def _to_come(config: Mapping[str, Any]) -> list[Mapping[str, float]]:
     """What nodes have of each kind that `ray up` may add."""
-    return [node["resources"] for node in config.get("available_node_types", {}).values()]
+    kinds = config.get("available_node_types", {}).items()
+    added = [node for name, node in kinds if name != config["head_node_type"] and node.get("max_workers", 1)]
+    return [node["resources"] for node in added]
 
 
 def _cpus_a_gpu(nodes: Sequence[Mapping[str, float]]) -> int | None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import ray
 
-from orchestrator.cluster import connected
+from orchestrator.cluster import connected, first_line
 from orchestrator.slots import HopelessError
 from trainers.errors import UserError
 
@@ -32,9 +32,7 @@ def alive(slots: int | None) -> Iterator[bool]:
         except UserError:
             raise
         except Exception as error:
-            raise RayGoneError(
-                f"Ray did not start: {str(error).splitlines()[0]}; try the same command again"
-            ) from error
+            raise RayGoneError(f"Ray did not start: {first_line(error)}; try the same command again") from error
         yield own
 
 

@@ -23,7 +23,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watch:
-    """Whom to tell: of each cell's end, once; how things stand, some times a second; what needs attention; which
+    """Whom to tell: of each cell's end, once; how things stand, every second or oftener; what needs attention; which
     configuration was dropped, and why. `enough` is asked why the run is to end before its end ("": it is not)."""
 
     on_event: Callable[[Event], None]

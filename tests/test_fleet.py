@@ -31,6 +31,15 @@ T4S = {
     "head_node_type": "head",
     "max_workers": 4,
 }
+NO_T4S = {
+    **T4S,
+    "available_node_types": {
+        "head": {"resources": {"CPU": 8}},
+        "old": {"resources": {"CPU": 8, "GPU": 1, "accelerator_type:T4": 1}, "max_workers": 0},
+        "gpu": {"resources": {"CPU": 8, "GPU": 1, "accelerator_type:L4": 1}},
+    },
+}
+"""A kind that is in the file, and of which none may come."""
 
 
 def node(cpus: int, gpus: int = 0, kind: str = "", alive: bool = True) -> dict[str, Any]:
@@ -88,8 +97,10 @@ def test_a_plan_is_for_the_cluster_that_ray_start_began_here(cluster: Any, monke
     """Also without $RAY_ADDRESS: its head has no GPU, and yet its cells run on some."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     cluster.add_node(num_cpus=3, num_gpus=2)
+    ray.shutdown()
     until(lambda: here().most_gpus == 2, PATIENCE_S)
     assert here() == Fleet({"GPU": 2}, 3, cpus_a_gpu=1)
+    assert not ray.is_initialized()
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -102,6 +113,22 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyP
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:7")
     with pytest.raises(UserError, match=r"no Ray at 127\.0\.0\.1:7: Connection refused"):
+        here()
+
+
+@pytest.mark.slow
+def test_what_ray_says_of_a_cluster_that_cannot_be_joined_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(
+        UserError, match=r"^cannot join the Ray cluster auto: .*any running Ray instance.*; \$RAY_ADD"
+    ) as told:
+        here()
+    assert "\n" not in str(told.value)
+    monkeypatch.setenv("RAY_ADDRESS", "a..b:6379")
+    with pytest.raises(UserError, match=r"^no Ray at a\.\.b:6379: "):
         here()
 
 
@@ -164,9 +191,13 @@ def asked_for(cluster: Any) -> int:
         (Fleet({"L4": 1}, 16), "auto", "bf16"),
         (Fleet({"NVIDIA GeForce RTX 2080": 1}, 16, bf16=False), None, "fp32"),
         (fleet_of([node(8, 1, "T4")]), 1.0, "fp32"),
+        (fleet_of([node(8, 1, "GeForce-RTX-2080-Ti")]), 1.0, "fp32"),
+        (fleet_of([node(8, 1, "M60"), node(8, 1, "L4")]), 1.0, "fp32"),
+        (fleet_of([node(8, 1, "GeForce-RTX-4090"), node(8, 1, "L40S"), node(8, 1, "A10G")]), 1.0, "bf16"),
         (fleet_of([node(8, 1, "V100"), node(8, 8, "H100")]), None, "fp32"),  # a sweep computes in one
         (fleet_of([node(8)], T4S), None, "fp32"),  # none is there yet
         (fleet_of([node(8), node(8, 1, "T4")], T4S), None, "fp32"),
+        (fleet_of([node(8, 1, "L4")], NO_T4S), None, "bf16"),
     ],
 )
 def test_cells_compute_in_what_the_gpus_have_that_they_will_run_on(

@@ -73,6 +73,23 @@ def test_files_get_the_probabilities_that_evaluation_gives_them(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["byol", "cl"])
+def test_on_a_cpu_a_model_computes_in_fp32_whatever_it_was_trained_in(
+    demo_ground: Ground, demo_store: Path, tmp_path: Path, name: str
+) -> None:
+    place, cell = workspace(demo_ground, tmp_path), spec(demo_ground, CONFIGS[name])
+    folder = refit(refit_of(replace(cell, training=replace(cell.training, precision="bf16")), place), place)
+    predictor = Predictor(folder, torch.device("cpu"))
+    assert predictor.spec.training.precision == "bf16"
+    seen = []
+    for layer in predictor.encoder.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(lambda _layer, _heard, told: seen.append(told.dtype))
+    predictor.predict([demo_store / "demo" / "data" / each for each in some(demo_ground, ("demo_arda",))])
+    assert set(seen) == {torch.float32}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [
     PairwiseConfig(view_names=("layers", "mel")),
     PairwiseConfig(view_names=("layers", "mel"), classify="mel"),

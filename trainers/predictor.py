@@ -8,7 +8,7 @@ nobody has calibrated.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,7 +61,7 @@ class Predictor:
     """The model in `folder` on a device, the GPU where there is one. UserError where the folder holds no sound model,
     or a package is missing that the model needs.
 
-    `spec`: what it was trained with. `told`: all of model.json.
+    `spec`: what it was trained with; on a CPU it computes in fp32 whatever that was. `told`: all of model.json.
     """
 
     emotions = EMOTIONS
@@ -73,8 +73,11 @@ class Predictor:
         self.spec = CellSpec.from_dict(self.told["spec"])
         require_packages(self.spec.config)
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        told = self.spec.training
+        precision = "fp32" if self.device.type == "cpu" else told.precision  # a CPU's bf16 is slow, and on some wrong
+        self._computed = replace(self.spec, training=replace(told, precision=precision))
         with torch.random.fork_rng(devices=[]):  # who predicts has random numbers of their own
-            parts = _described(self.spec, self.told["encoder"], Path(folder))
+            parts = _described(self._computed, self.told["encoder"], Path(folder))
         for name in parts_of(self.spec.config):
             _fill(parts[name], name, weights, Path(folder))
         self.encoder, self.head = parts["encoder"].to(self.device), parts["head"].to(self.device)
@@ -114,7 +117,7 @@ class Predictor:
         if not isinstance(config, PairwiseConfig):
             return speech.heard(self.encoder.hears, numbers, starts)
         assert self.backbone is not None
-        inputs = ViewInputs(speech, self.backbone, bf16=self.spec.training.precision == "bf16")
+        inputs = ViewInputs(speech, self.backbone, bf16=self._computed.training.precision == "bf16")
         return {name: inputs.of(name, numbers) for name in config.classified}
 
 

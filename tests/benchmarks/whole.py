@@ -98,6 +98,8 @@ def beside(asked: dict[str, Result], folder: Path, slots: int, threads: int) -> 
         process.start()
     for process in processes:
         process.join()
+        if process.exitcode:
+            raise SystemExit(f"a plain process ended with {process.exitcode}")
     spans = [span(store) for store in stores]
     first, last = min(each[0] for each in spans), max(each[1] for each in spans)
     return Took(time.time() - began, first - began, last - first, sum(each[2] for each in spans))
@@ -131,12 +133,15 @@ def main() -> None:
                 (f"cell.run, one after the other, threads: {threads}", alone),
             ]
             ratios.append(f"{slots} slots are {alone.work_s / by_sweep.work_s:.2f} times as quick as cell.run")
+            theirs = [here]
             if slots > 1:
                 dealt = beside(results(there), Path(folder), slots, threads)
                 took.append((f"cell.run in {slots} processes", dealt))
                 ratios.append(f"{slots} plain processes at a time {alone.work_s / dealt.work_s:.2f} times")
-            found, again = ({key: numbers(one) for key, one in results(store).items()} for store in (there, here))
-            console.print(f"{slots} slots: {'same results' if found == again else 'OTHER RESULTS'}")
+                theirs += [Path(folder) / f"beside-{number}" for number in range(slots)]
+            again = [(key, numbers(one)) for store in theirs for key, one in results(store).items()]
+            found = [(key, numbers(one)) for key, one in results(there).items()] * min(2, slots)
+            console.print(f"{slots} slots: {'same results' if sorted(found) == sorted(again) else 'OTHER RESULTS'}")
     table = Table("", "cells", "whole, s", "until the first cell, s", "work, s", title=f"byol_tau, demo, {steps} steps")
     for name, each in took:
         figures = (each.whole_s, each.start_s, each.work_s)
