@@ -201,8 +201,8 @@ class _Engine:
             self._heed_watch()
             self.crew.tend()
             self._warn(snapshot)
-            if self.growth or snapshot.moving:  # until then the cores are for what the slots import
-                self.mirror.start()
+            if self.interrupted_at is None and (snapshot.moving or (self.growth and snapshot.settled)):
+                self.mirror.start()  # before that the cores are for what the slots import
             if self.growth and self.interrupted_at is None:
                 self.growth.heed(self.desk, self._add)
             self.signals.wait(self._pause_s(snapshot))

@@ -22,8 +22,11 @@ BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's file on its head."""
 KIND = "accelerator_type:"
 """How Ray marks a node with its GPUs' kind."""
-WITHOUT_BF16 = re.compile(r"([KP]\d+|M\d\d|T4G?|T1000|G?V100|TITAN.*|(GeForce-)?(GTX|RTX-20).*|(Quadro-)?RTX-8000)")
-"""GPUs before Ampere, as Ray calls them, that have no arithmetic of bfloat16."""
+WITHOUT_BF16 = re.compile(
+    r"(Quadro-)?([KPT]\d+|M(?![123]$)\d+)|T4G|G[PV]100|V100\w*|TITAN.*|RTX-8000|(GeForce-)?(GTX.*|MX\d+|RTX-20[5-8]0.*)"
+)
+"""GPUs before Ampere, as Ray calls them, that have no arithmetic of bfloat16 (M1 to M3 are Apple's). The Quadro RTX
+4000 to 6000 of 2018 have none either, but names that later ones have, too."""
 AMPERE = (8, 0)
 """From this compute capability on NVIDIA's GPUs have it."""
 UNTOLD = "GPU"
@@ -60,19 +63,17 @@ class Fleet:
 
 def here() -> Fleet:
     """The cluster's that a run would join, else this machine's; UserError where that cluster cannot be joined."""
+    if not (address := joined()):
+        return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
     names = "$RAY_ADDRESS names it, or the last `ray start` here, which `ray stop` forgets"
-    address = ""
+    if why := closed(address):
+        raise UserError(f"no Ray at {why}; {names}")
     try:
-        if not (address := joined()):
-            return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
-        if why := closed(address):
-            raise UserError(f"no Ray at {why}; {names}")
         with connected(None):
-            return fleet_of(list_nodes(), bootstrap())
-    except UserError:
-        raise
+            nodes = list_nodes()
     except Exception as error:  # another version, no token, nobody there: each is an error of its own in Ray
         raise UserError(f"cannot join the Ray cluster {address}: {first_line(error)}; {names}") from error
+    return fleet_of(nodes, bootstrap())
 
 
 def _this_machine(gpus: int, cpus: int) -> Fleet:

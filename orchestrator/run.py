@@ -11,6 +11,7 @@ from orchestrator.answer import Answer, settings_of
 from orchestrator.board import BoardState, Cell, Event, Snapshot
 from orchestrator.cells import CANARY, cells_of, known_of, with_canaries
 from orchestrator.choosing import blocks_of
+from orchestrator.cluster import joined
 from orchestrator.contest import Judge, Settled
 from orchestrator.display import Display
 from orchestrator.engine import run
@@ -65,6 +66,8 @@ def run_missing(
         cells = with_canaries(cells_of(answer), before) if means.canary else cells_of(answer)
         canaries = Canaries({cell.key: cell for cell in cells if cell.role == CANARY}, means.rehearsed)
         mirror = Mirror(answer, tracker, display, beside, canaries)
+        if joined():  # whose nodes may be hours in coming, and whose slots have cores of their own
+            mirror.send_known(before.keys())
 
         def show(snapshot: Snapshot) -> None:
             means.busy(snapshot.running)
@@ -76,24 +79,28 @@ def run_missing(
             means.ended(event)
             mirror.told(event)
 
-        outcome = run(
-            cells,
-            [dict(configuration.values) for configuration in answer.plan.configurations],
-            work_of(answer),
-            scratch=answer.ledger.store / "ray",
-            slots=means.slots,
-            gpus_per_cell=means.gpus_per_cell,
-            known=lambda: known_of(mirror.answer),
-            objective=answer.choice.objective,
-            contest=contest,
-            growth=search.growth(mirror, before) if search else None,
-            on_event=hear,
-            on_snapshot=show,
-            on_notice=display.say,
-            on_drop=lambda one, why: display.say(f"{answer.plan.configurations[one].name}: {why}"),
-            gate=Gate(answer.ledger.store / LOCK, display.say),
-            enough=lambda: canaries.hopeless() or means.enough(),
-        )
+        try:
+            outcome = run(
+                cells,
+                [dict(configuration.values) for configuration in answer.plan.configurations],
+                work_of(answer),
+                scratch=answer.ledger.store / "ray",
+                slots=means.slots,
+                gpus_per_cell=means.gpus_per_cell,
+                known=lambda: known_of(mirror.answer),
+                objective=answer.choice.objective,
+                contest=contest,
+                growth=search.growth(mirror, before) if search else None,
+                on_event=hear,
+                on_snapshot=show,
+                on_notice=display.say,
+                on_drop=lambda one, why: display.say(f"{answer.plan.configurations[one].name}: {why}"),
+                gate=Gate(answer.ledger.store / LOCK, display.say),
+                enough=lambda: canaries.hopeless() or means.enough(),
+            )
+        except Exception:
+            mirror.send_known(before.keys())
+            raise
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()
             beside.shutdown(cancel_futures=True)
@@ -198,8 +205,8 @@ class Mirror:
             self._submit(self._send, event.key)
 
     def send_known(self, keys: Iterable[str]) -> None:
-        """Send, once, what MLflow lacks of the results that were there before. Not before slots are at work: MLflow
-        takes seconds to import, and more to make a database."""
+        """Send, once, what MLflow lacks of the results that were there before. On this machine alone not before slots
+        are at work: MLflow takes seconds to import, and more to make a database."""
         if not self.known_sent:
             self.known_sent = True
             self._submit(self._send_missing, frozenset(keys))
@@ -213,6 +220,8 @@ class Mirror:
 
     def _send_missing(self, keys: frozenset[str]) -> None:
         for configuration in self.answer.plan.configurations:
+            if self.leaving.is_set():
+                return
             own = {cell.key for cell in self.answer.plan.of(configuration.number)} & keys
             for key in own - self.tracker.logged(configuration.name, own):
                 if self.leaving.is_set():

@@ -23,9 +23,15 @@ LIVE_TRIALS = 8
 their results once one has ended."""
 
 
-def live_trials() -> int:
-    """As many as the head has cores, but no fewer than two, so that one tells while another is replaced."""
-    return min(LIVE_TRIALS, max(2, os.cpu_count() or 1))
+TRIALS_A_LANE = 10
+"""Of short lives, one after the other: what can be mirrored in the seconds after the last cell."""
+
+
+def live_trials(configurations: int) -> int:
+    """As many as the head has cores, but no fewer than two, so that one tells while another is replaced, and enough for
+    many configurations."""
+    wanted = max(2, os.cpu_count() or 1, math.ceil(configurations / TRIALS_A_LANE))
+    return min(LIVE_TRIALS, wanted, configurations)
 
 
 def tune_configurations(
@@ -48,7 +54,7 @@ def tune_configurations(
         mode="max",
         scheduler=scheduler,
         search_alg=searcher,
-        max_concurrent_trials=min(live_trials(), len(points)),
+        max_concurrent_trials=live_trials(len(points)),
         reuse_actors=True,
     )
     kept = tune.RunConfig(

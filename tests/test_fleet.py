@@ -1,12 +1,14 @@
 """What a cluster has for a plan, and how nodes are asked for; the last on a real Ray of several nodes."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 import yaml
+from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 from ray.autoscaler.v2.sdk import get_cluster_status
 
 from orchestrator.board import Cell
@@ -40,6 +42,23 @@ NO_T4S = {
     },
 }
 """A kind that is in the file, and of which none may come."""
+OLD = (
+    *("Tesla K80", "Tesla M60", "Tesla M4", "Tesla P4", "Tesla P40", "Tesla P100-PCIE-16GB", "Quadro GP100"),
+    *("Quadro P6000", "Tesla T4", "NVIDIA T4G", "NVIDIA T1000", "NVIDIA T400", "Tesla V100-SXM2-16GB", "Quadro GV100"),
+    *("Tesla V100S-PCIE-32GB", "TITAN V", "NVIDIA TITAN RTX", "GeForce GTX 1080 Ti", "NVIDIA GeForce RTX 2080 Ti"),
+    *("Quadro RTX 8000", "GeForce MX450"),
+)
+NEW = (
+    *("NVIDIA A100-SXM4-80GB", "NVIDIA A10G", "NVIDIA A10", "NVIDIA L4", "NVIDIA L40S", "NVIDIA H100 80GB HBM3"),
+    *("NVIDIA H200", "NVIDIA B200", "NVIDIA GeForce RTX 3090", "NVIDIA GeForce RTX 4090", "NVIDIA RTX A6000"),
+    *("NVIDIA RTX 2000 Ada Generation", "NVIDIA GeForce RTX 5090", "NVIDIA A40", "NVIDIA A2"),
+)
+"""GPUs by NVIDIA's names, before Ampere and since."""
+
+
+def kind_of(name: str) -> str:
+    """As Ray has it from NVIDIA's name."""
+    return str(NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type(name))
 
 
 def node(cpus: int, gpus: int = 0, kind: str = "", alive: bool = True) -> dict[str, Any]:
@@ -120,6 +139,8 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyP
 def test_what_ray_says_of_a_cluster_that_cannot_be_joined_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Ray looks for `auto` at all processes of a machine, where others may have a Ray."""
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", cache(lambda: frozenset()))
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     with pytest.raises(
@@ -191,9 +212,9 @@ def asked_for(cluster: Any) -> int:
         (Fleet({"L4": 1}, 16), "auto", "bf16"),
         (Fleet({"NVIDIA GeForce RTX 2080": 1}, 16, bf16=False), None, "fp32"),
         (fleet_of([node(8, 1, "T4")]), 1.0, "fp32"),
-        (fleet_of([node(8, 1, "GeForce-RTX-2080-Ti")]), 1.0, "fp32"),
         (fleet_of([node(8, 1, "M60"), node(8, 1, "L4")]), 1.0, "fp32"),
-        (fleet_of([node(8, 1, "GeForce-RTX-4090"), node(8, 1, "L40S"), node(8, 1, "A10G")]), 1.0, "bf16"),
+        *((fleet_of([node(8, 1, kind_of(name))]), 1.0, "fp32") for name in OLD),
+        *((fleet_of([node(8, 1, kind_of(name))]), 1.0, "bf16") for name in NEW),
         (fleet_of([node(8, 1, "V100"), node(8, 8, "H100")]), None, "fp32"),  # a sweep computes in one
         (fleet_of([node(8)], T4S), None, "fp32"),  # none is there yet
         (fleet_of([node(8), node(8, 1, "T4")], T4S), None, "fp32"),

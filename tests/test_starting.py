@@ -1,5 +1,6 @@
 """What a run on a Ray of its own starts, and when: the machine's cores are for its slots first."""
 
+import threading
 import uuid
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 
 from orchestrator import engine
 from orchestrator.board import Snapshot
+from orchestrator.cluster import RAY_THREAD
+from orchestrator.trial import LIVE_TRIALS, live_trials
 from tests.noted_work import make_work, marked, plan
 
-COORDINATOR, TRIAL = "AutoscalingCoordinator", "ray::ImplicitFunc"
+COORDINATOR, TRIAL, TUNE = "AutoscalingCoordinator", "ray::ImplicitFunc", f"{RAY_THREAD} tune"
 LOOKS = 3
 
 
@@ -28,6 +31,7 @@ def test_trials_start_after_the_first_step_and_nobody_is_asked_for_nodes(
 
     def look(snapshot: Snapshot) -> None:
         titles = [command.partition("\0")[0].strip() for command in marked(mark)]
+        titles += [thread.name for thread in threading.enumerate() if thread.name == TUNE]
         if snapshot.running and not snapshot.moving:
             before.append(titles)
             if len(before) == LOOKS:
@@ -41,6 +45,13 @@ def test_trials_start_after_the_first_step_and_nobody_is_asked_for_nodes(
     assert outcome.done == 3
     assert len(before) >= LOOKS
     assert any(title.startswith("ray::RayTrainWorker") for title in before[0]), before[0]
-    assert not [title for titles in before for title in titles if title.startswith(TRIAL)]
+    assert not [title for titles in before for title in titles if title == TUNE or title.startswith(TRIAL)]
     assert any(title.startswith(TRIAL) for title in after)
     assert not [title for titles in [*before, after] for title in titles if COORDINATOR in title]
+
+
+def test_there_are_no_more_trials_than_cores_unless_configurations_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert [live_trials(count) for count in (1, 2, 12, 35, 300)] == [1, 2, 2, 4, LIVE_TRIALS]
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert [live_trials(count) for count in (1, 5, 300)] == [1, 5, LIVE_TRIALS]
