@@ -40,8 +40,14 @@ RAY_THREAD = "inside Ray,"
 
 
 def joined() -> str:
-    """The address of the cluster that `connected` joins ($RAY_ADDRESS, or what `ray start` began here); "" is none."""
-    return os.environ.get("RAY_ADDRESS") or str(ray._private.utils.read_ray_address() or "")
+    """The address of the cluster that `connected` joins ($RAY_ADDRESS, or what `ray start` began here); "" is none, or
+    one whose note nobody else may read: Ray itself says so when it starts."""
+    if address := os.environ.get("RAY_ADDRESS"):
+        return address
+    try:
+        return str(ray._private.utils.read_ray_address() or "")
+    except OSError:
+        return ""
 
 
 def closed(address: str) -> str:

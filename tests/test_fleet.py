@@ -130,7 +130,11 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     assert here().to_come == 0
     (tmp_path / "ray").mkdir()
-    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:7")
+    note = tmp_path / "ray" / "ray_current_cluster"
+    note.mkdir()  # cannot be read, as somebody else's cannot
+    assert here().to_come == 0
+    note.rmdir()
+    note.write_text("127.0.0.1:7")
     with pytest.raises(UserError, match=r"no Ray at 127\.0\.0\.1:7: Connection refused"):
         here()
 

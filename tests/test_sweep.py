@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import search_spaces
 from orchestrator.ledger import Ledger
@@ -103,6 +104,23 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same_table(done: t
     assert "6 done, 0 to run" in again.stdout
     assert table(again.stdout) == table(printed)
     assert cells(store) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a GPU that is not there")
+def test_results_that_mlflow_lacks_are_sent_also_where_the_run_cannot_be(
+    done: tuple[Path, str], tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    store = tmp_path / "store"
+    shutil.copytree(done[0], store, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+    asked = sweep(store, "byol_tau", *SHORT, "precision=fp32", "--seeds", "0", "1", "--gpus-per-cell", "1")
+    assert asked.returncode == 2
+    assert "gpus_per_cell is 1; this machine has 0 GPUs" in asked.stderr
+    client = MlflowClient(f"sqlite:///{store}/mlflow.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name == "byol_tau"]
+    assert len(client.search_runs([experiment.experiment_id], "tags.level = 'cell'")) == 6
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ LONGEST_PAUSE_S = 5.0
 """How long a server may be away before that is an error, and how long is waited at most between two tries."""
 
 NO_RIGHT = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
-"""What the packages' errors are called where nobody is told who asks."""
+"""What the packages' errors are called where nobody is told who asks; by name, since no package need be here."""
 
 AGAIN = (408, 409, 429)
 """Of HTTP's answers from 400 to 499 those that another try may change; 409: somebody wrote the same key just then."""
