@@ -35,6 +35,7 @@ class BoardState:
     closed: bool = False
     trouble: str = ""
     leaving: set[str] = field(default_factory=set)
+    judged: int | None = None
     _attempts: dict[str, int] = field(default_factory=dict)
     _backlog: Backlog = field(default_factory=Backlog)
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -83,6 +84,8 @@ class BoardState:
             return "closed"
         self._alone.settle(slot, place)
         if slot not in self.leases:
+            if self.is_in_doubt:
+                return "wait"
             key = self._alone.choose(slot, self._ready(), self._backlog.is_ready, self.leases)
             if key is None or not self._claim(slot, attempt, key):
                 return "wait"
@@ -157,6 +160,13 @@ class BoardState:
         """What a trial mirrors; a block with a failed cell never becomes complete."""
         blocks = tuple(self._blocks.complete(configuration, self.results).values())
         return Progress(blocks, self._is_settled(configuration), self.front)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a cell failed for good and nobody has judged yet, by the first `judged` events, if the run goes on;
+        where that is None, nobody ever does."""
+        unjudged = () if self.judged is None else self.events[self.judged :]
+        return any(event.summary is None and not event.because for event in unjudged)
 
     @property
     def front(self) -> int:

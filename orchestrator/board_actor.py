@@ -131,8 +131,16 @@ class Board:
                 await self._changed.wait()
         return self.state.progress_of(configuration)
 
-    async def poll(self, since: int) -> tuple[str, list[Event], Snapshot]:
-        """For the driver: the incarnation, the events from number `since` on, and how things stand."""
+    async def poll(self, since: int, judges: bool = False) -> tuple[str, list[Event], Snapshot]:
+        """For the driver: the incarnation, the events from number `since` on, and how things stand.
+
+        Who `judges` decides by those before `since` whether the run goes on: after a failure nothing new is handed out
+        until it asks for what came later.
+        """
+        if judges:
+            doubted, self.state.judged = self.state.is_in_doubt, since
+            if doubted and not self.state.is_in_doubt:
+                await self._notify()
         return self.incarnation, self.state.events[since:], self.state.snapshot()
 
     async def enlist(self, name: str, controller: Any) -> None:

@@ -242,11 +242,11 @@ class _Engine:
     def _poll(self) -> Snapshot:
         """Tell what is new; put the plan again where the board was lost and built anew."""
         snapshot: Snapshot
-        incarnation, events, snapshot = self._answer(self.board.poll.remote(self.seen))
+        incarnation, events, snapshot = self._answer(self.board.poll.remote(self.seen, judges=True))
         if incarnation != self.incarnation and self.incarnation:
             self.seen = 0
             self._put(again=True)
-            incarnation, events, snapshot = self._answer(self.board.poll.remote(0))
+            incarnation, events, snapshot = self._answer(self.board.poll.remote(0, judges=True))
         self.incarnation = incarnation
         if _total(snapshot) < len(self.cells):  # a board that died before it was ever asked comes back empty
             self._put(again=True)

@@ -39,6 +39,7 @@ class BoardHistory(RuleBasedStateMachine):
         self.put_order: list[str] = []
         self.out_of_memory: set[str] = set()
         self.closed = False
+        self.judged: int | None = None
         for slot in SLOTS:
             self.start(slot)
 
@@ -57,7 +58,9 @@ class BoardHistory(RuleBasedStateMachine):
         free = [key for key in self.put_order if self.is_waiting(key)]
         beside = {key for other, key in self.holds.items() if other != slot and PLACES[other] == PLACES[slot]}
         answer = self.state.take(slot, self.attempt[slot], PLACES[slot])
-        if slot not in self.holds and self.out_of_memory & {*free, *beside} and not self.closed:
+        if self.is_in_doubt() and slot not in self.holds and not self.closed:
+            assert answer == "wait"
+        elif slot not in self.holds and self.out_of_memory & {*free, *beside} and not self.closed:
             self.take_where_a_cell_is_to_be_alone(slot, answer, free, beside)
         elif self.closed:
             assert answer == "closed"
@@ -70,6 +73,14 @@ class BoardHistory(RuleBasedStateMachine):
             self.holds[slot] = answer.key
         else:
             assert answer == "wait"
+
+    def is_in_doubt(self) -> bool:
+        return self.judged is not None and any(event.summary is None for event in self.state.events[self.judged :])
+
+    @rule(late=st.integers(0, 2))
+    def judge(self, late: int) -> None:
+        """Whoever decides whether the run goes on knows all that happened, or not yet the last of it."""
+        self.judged = self.state.judged = max(0, len(self.state.events) - late)
 
     def take_where_a_cell_is_to_be_alone(self, slot: str, answer: object, free: list[str], beside: set[str]) -> None:
         """Nothing is beside a cell that ran out of memory; who shares no place with a running cell never waits."""
@@ -303,6 +314,39 @@ def test_closing_wakes_every_waiting_slot_and_trial() -> None:
     slot, trial = asyncio.run(story())
     assert slot == "closed"
     assert trial.settled
+
+
+def test_after_a_failure_nothing_new_is_handed_out_until_the_driver_has_judged_it() -> None:
+    async def story() -> list[bool]:
+        actor = Board()
+        await actor.poll(0, judges=True)
+        await actor.put([cell(number) for number in range(4)], {})
+        await actor.take("a/0", 1)
+        await actor.take("b/0", 1)
+        await actor.failed("a/0", 1, "key0", "nan", "")
+        held = await actor.take("b/0", 1)
+        fresh = asyncio.create_task(actor.take("a/0", 1))
+        came = [isinstance(held, Cell) and held.key == "key1"]
+        for ask in (actor.poll(0, judges=True), actor.poll(1), actor.poll(1, judges=True)):
+            await ask
+            await asyncio.sleep(0.01)
+            came.append(fresh.done())
+        await actor.done("b/0", 1, "key1", {})
+        return [*came, isinstance(await asyncio.wait_for(actor.take("b/0", 1), 1.0), Cell)]
+
+    assert asyncio.run(story()) == [True, False, False, True, True]
+
+
+def test_a_cell_that_fails_for_want_of_another_one_puts_nothing_in_doubt() -> None:
+    need = replace(cell(0), configuration=None)
+    state = board(need, replace(cell(1), needs=("key0",)), cell(2), cell(3))
+    state.judged = 0
+    state.take("a/0", 1)
+    state.failed("a/0", 1, "key0", "nan", "")
+    assert [event.because for event in state.events] == ["", "key0"]
+    assert state.take("a/0", 1) == "wait"
+    state.judged = 1
+    assert isinstance(state.take("a/0", 1), Cell)
 
 
 def test_withdrawing_wakes_the_trial_and_stops_the_running_cell() -> None:

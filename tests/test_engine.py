@@ -61,6 +61,25 @@ def test_a_run_survives_the_loss_of_its_board_and_leaves_nothing_in_its_scratch_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
+def test_what_is_enough_is_asked_after_each_failure_before_a_slot_gets_another_cell(tmp_path: Path) -> None:
+    """However fast they fail: each of these cells does so within milliseconds."""
+    failed: list[str] = []
+    outcome = engine.run(
+        plan(tmp_path / "log", blocks=40, configurations=1, raises="nan"),
+        [{}],
+        make_work,
+        scratch=tmp_path / "scratch",
+        slots=1,
+        on_event=lambda event: failed.append(event.key),
+        enough=lambda: "enough" if len(failed) >= 3 else "",
+    )
+    assert (outcome.done, outcome.interrupted, outcome.stopped) == (0, True, "enough")
+    assert [event.key for event in outcome.failed] == failed == ["b0c0", "b1c0", "b2c0"]
+    assert [key for key, _ in notes(tmp_path / "log", "begun")] == failed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_path: Path) -> None:
     cells = plan(tmp_path / "log", blocks=12, configurations=2, seconds=1.0)
     shots: list[Snapshot] = []
