@@ -13,21 +13,22 @@ HEAD = "node:__internal_head__"
 """Ray's own resource of the head node; a crumb of it pins an actor or a trial there."""
 
 
-def start_board() -> Any:
+def start_board(judged: bool = False) -> Any:
     """A new board on the head, as an actor's handle. Ray restarts it (empty) if it dies, and sends its calls again."""
     options = {"num_cpus": 0, "resources": {HEAD: 0.001}, "max_restarts": -1, "max_task_retries": -1}
-    return ray.remote(Board).options(**options).remote()
+    return ray.remote(Board).options(**options).remote(judged=judged)
 
 
 class Board:
     """The actor around the state: the same calls, where `take` and `wait` answer only when there is an answer.
 
     It may crash: Ray starts it anew, empty and with another `incarnation`. Calls then wait until the driver has put
-    the plan again, and `take` a little longer, so that slots that are at work can say what they hold.
+    the plan again, and `take` a little longer, so that slots that are at work can say what they hold. `judged`: after a
+    failure nothing new is handed out until the driver, which decides whether the run goes on, asks for what came later.
     """
 
-    def __init__(self, reclaim_s: float = 3.0) -> None:
-        self.state = BoardState()
+    def __init__(self, reclaim_s: float = 3.0, judged: bool = False) -> None:
+        self.state = BoardState(judged=0 if judged else None)
         self.incarnation = uuid.uuid4().hex
         self._filled = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -131,14 +132,11 @@ class Board:
                 await self._changed.wait()
         return self.state.progress_of(configuration)
 
-    async def poll(self, since: int, judges: bool = False) -> tuple[str, list[Event], Snapshot]:
-        """For the driver: the incarnation, the events from number `since` on, and how things stand.
-
-        Who `judges` decides by those before `since` whether the run goes on: after a failure nothing new is handed out
-        until it asks for what came later.
-        """
-        if judges:
-            doubted, self.state.judged = self.state.is_in_doubt, since
+    async def poll(self, since: int) -> tuple[str, list[Event], Snapshot]:
+        """For the driver: the incarnation, the events from number `since` on, and how things stand. Where it judges,
+        it has done so by those before `since`."""
+        if self.state.judged is not None:
+            doubted, self.state.judged = self.state.is_in_doubt, min(since, len(self.state.events))
             if doubted and not self.state.is_in_doubt:
                 await self._notify()
         return self.incarnation, self.state.events[since:], self.state.snapshot()

@@ -11,11 +11,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
 import ray
+
+from trainers.errors import UserError
 
 QUIET: Mapping[str, str] = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own waits 17 s for trials that wait
@@ -32,6 +35,7 @@ QUIET: Mapping[str, str] = {
 ALONE: Mapping[str, str] = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine away: a process less to start
     "RAY_raylet_start_wait_time_s": "120",  # a machine that is busy takes longer than Ray's 30 s
+    "RAY_gcs_server_port_wait_time_s": "120",
 }
 """For a Ray of our own on this machine."""
 
@@ -58,7 +62,7 @@ def closed(address: str) -> str:
         return ""
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
-    except (OSError, UnicodeError) as error:  # the second: a host's name with an empty part
+    except (OSError, ValueError, OverflowError) as error:  # a host's name with an empty part, a port beyond all numbers
         return f"{address}: {getattr(error, 'strerror', None) or error}"
     return ""
 
@@ -68,9 +72,27 @@ def first_line(error: BaseException) -> str:
     return next((line for line in map(str.strip, str(error).splitlines()) if line), type(error).__name__)
 
 
+NAMED = "$RAY_ADDRESS names it, or the last `ray start` here, which `ray stop` forgets"
+"""How a cluster comes to be joined."""
+
+
+def unjoined(address: str, error: BaseException) -> UserError:
+    """Of what Ray raised, which is of many kinds: another version, no token, nobody there, no address."""
+    return UserError(f"cannot join the Ray cluster {address}: {first_line(error)}; {NAMED}")
+
+
+@dataclass(frozen=True)
+class Held:
+    """The Ray that is there: whether it is our `own`, started for us alone on this machine, and whether it `stays`
+    when whoever asked for it is done."""
+
+    own: bool
+    stays: bool
+
+
 @contextmanager
-def connected(slots: int | None) -> Iterator[bool]:
-    """Within this, Ray is there; the value says whether it is ours alone, to be shut down at the end.
+def connected(slots: int | None) -> Iterator[Held]:
+    """Within this, Ray is there; what was started or joined here is left at the end.
 
     A Ray that the process already uses is left as it is; $RAY_ADDRESS or a cluster started with `ray start` is
     connected to; otherwise one is started here with a CPU for every slot. Its dashboard listens on 127.0.0.1 and has
@@ -79,14 +101,14 @@ def connected(slots: int | None) -> Iterator[bool]:
     if _left_over:
         _shut_down(PATIENCE_S)  # or it would be taken for a Ray that somebody keeps, with slots that are never freed
     if ray.is_initialized():
-        yield False
+        yield Held(own=bool(_own), stays=True)
         return
     beside = threading.Thread(target=importlib.import_module, args=("ray.train.torch",), daemon=True)
     beside.start()
     own = _start(slots)
     beside.join()  # two threads that import the same modules may find them half made
     try:
-        yield own
+        yield Held(own, stays=not own)
     finally:
         _shut_down()
 
@@ -99,6 +121,7 @@ def _start(slots: int | None) -> bool:
     cpus = max(slots or 1, os.cpu_count() or 1)
     try:
         ray.init(num_cpus=cpus, dashboard_host="127.0.0.1", **quiet)
+        _own.add("ours")
         return True
     except ValueError:  # there is a cluster already, which has its own number of CPUs
         for name in ALONE:
@@ -106,6 +129,9 @@ def _start(slots: int | None) -> bool:
         ray.init(**quiet)
         return False
 
+
+_own: set[str] = set()
+"""Whether the Ray that this process uses was started by it, for itself alone; empty where it was not."""
 
 _left_over: set[str] = set()
 """Whether a Ray of our own could not be ended yet; empty where there is none."""
@@ -125,6 +151,7 @@ def _shut_down(patience_s: float = LEAVING_S) -> None:
         _left_over.add("ours")
         return
     _left_over.clear()
+    _own.clear()
     with _uncollected():
         ray.shutdown()
 

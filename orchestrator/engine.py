@@ -88,14 +88,14 @@ def run(
         remove_left(scratch)  # of a run that was killed as it left
         return Outcome(0, (), False, beaten)
     watch = Watch(on_event, on_snapshot, on_notice, on_drop, enough)
-    with Signals() as signals, scratch_in(scratch) as folder, alive(slots) as own_ray:
+    with Signals() as signals, scratch_in(scratch) as folder, alive(slots) as held:
         signals.listen()
-        guard = None if own_ray else gate
+        guard = None if held.own else gate
         if guard:
             guard.agree()
-        gpus = _gpus(gpus_per_cell, own_ray)
-        board = start_board()
-        crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not own_ray, gate=guard)
+        gpus = _gpus(gpus_per_cell, held.own)
+        board = start_board(judged=True)
+        crew = Slots(board, make_work, slots, gpus, folder, on_notice, grows=not held.own, gate=guard)
         logging.getLogger(STATE_OF_TUNE).setLevel(logging.CRITICAL)
         judge = scheduler or (racing_scheduler(board, contest) if contest else None)
         desk = growth.desk() if growth else None
@@ -105,7 +105,7 @@ def run(
                 return growth.tune(board, desk, objective, folder)
             return tune_configurations(board, configurations, objective, folder, scheduler=judge)
 
-        lifeline = Lifeline(own_ray, lambda: signals.came)
+        lifeline = Lifeline(held.own, lambda: signals.came)
         tally = Tally(frozenset(before), dropped=dict(beaten))
         engine = _Engine(
             board, crew, Mirror(tune), list(cells), known, watch, signals, patience_s, tally, growth=growth, desk=desk
@@ -113,7 +113,7 @@ def run(
         try:
             return engine.work()
         finally:
-            engine.leave(wait=not own_ray)
+            engine.leave(wait=held.stays)
             lifeline.end()
 
 
@@ -201,11 +201,16 @@ class _Engine:
             self._heed_watch()
             self.crew.tend()
             self._warn(snapshot)
-            if self.interrupted_at is None and (snapshot.moving or (self.growth and snapshot.settled)):
+            early = self.growth and (
+                snapshot.settled or self.crew.grows
+            )  # more cells are to come, more nodes with them
+            if self.interrupted_at is None and (snapshot.moving or early):
                 self.mirror.start()  # before that the cores are for what the slots import
             if self.growth and self.interrupted_at is None:
                 self.growth.heed(self.desk, self._add)
             self.signals.wait(self._pause_s(snapshot))
+        if self.tally.failed:
+            self._heed_watch()  # what failed last may be why all did
 
     def _pause_s(self, snapshot: Snapshot) -> float:
         """Until the next look. Who is to leave, or adds cells by what others came to, must not be kept waiting."""
@@ -242,11 +247,11 @@ class _Engine:
     def _poll(self) -> Snapshot:
         """Tell what is new; put the plan again where the board was lost and built anew."""
         snapshot: Snapshot
-        incarnation, events, snapshot = self._answer(self.board.poll.remote(self.seen, judges=True))
+        incarnation, events, snapshot = self._answer(self.board.poll.remote(self.seen))
         if incarnation != self.incarnation and self.incarnation:
             self.seen = 0
             self._put(again=True)
-            incarnation, events, snapshot = self._answer(self.board.poll.remote(0, judges=True))
+            incarnation, events, snapshot = self._answer(self.board.poll.remote(0))
         self.incarnation = incarnation
         if _total(snapshot) < len(self.cells):  # a board that died before it was ever asked comes back empty
             self._put(again=True)

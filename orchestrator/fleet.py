@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from orchestrator.cluster import closed, connected, first_line, joined, list_nodes
+from orchestrator.cluster import NAMED, closed, connected, joined, list_nodes, unjoined
 from orchestrator.costs import Crew, Demand
 from orchestrator.timings import Taken
 from trainers.errors import UserError
@@ -23,10 +23,11 @@ BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 KIND = "accelerator_type:"
 """How Ray marks a node with its GPUs' kind."""
 WITHOUT_BF16 = re.compile(
-    r"(Quadro-)?([KPT]\d+|M(?![123]$)\d+)|T4G|G[PV]100|V100\w*|TITAN.*|RTX-8000|(GeForce-)?(GTX.*|MX\d+|RTX-20[5-8]0.*)"
+    r"(Quadro-)?(K\d+[XM]?|[PT]\d+|M(?![123]$)\d+M?)|T4G|G[PV]100|V100\w*|Tesla-.*|TITAN.*|RTX-8000|Quadro-RTX-.*|"
+    r"(GeForce-)?(GTX.*|MX\d+|\d+MX|RTX-20[5-8]0.*)|P10\d-100|CMP-[345]0HX"
 )
 """GPUs before Ampere, as Ray calls them, that have no arithmetic of bfloat16 (M1 to M3 are Apple's). The Quadro RTX
-4000 to 6000 of 2018 have none either, but names that later ones have, too."""
+4000 to 6000 of 2018 have none either; where the driver does not call them NVIDIA's, Ray's name is a later one's."""
 AMPERE = (8, 0)
 """From this compute capability on NVIDIA's GPUs have it."""
 UNTOLD = "GPU"
@@ -65,14 +66,13 @@ def here() -> Fleet:
     """The cluster's that a run would join, else this machine's; UserError where that cluster cannot be joined."""
     if not (address := joined()):
         return _this_machine(torch.cuda.device_count(), os.cpu_count() or 1)
-    names = "$RAY_ADDRESS names it, or the last `ray start` here, which `ray stop` forgets"
     if why := closed(address):
-        raise UserError(f"no Ray at {why}; {names}")
+        raise UserError(f"no Ray at {why}; {NAMED}")
     try:
         with connected(None):
             nodes = list_nodes()
-    except Exception as error:  # another version, no token, nobody there: each is an error of its own in Ray
-        raise UserError(f"cannot join the Ray cluster {address}: {first_line(error)}; {names}") from error
+    except Exception as error:
+        raise unjoined(address, error) from error
     return fleet_of(nodes, bootstrap())
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import ray
 
-from orchestrator.cluster import connected, first_line
+from orchestrator.cluster import Held, connected, first_line, joined, unjoined
 from orchestrator.slots import HopelessError
 from trainers.errors import UserError
 
@@ -24,16 +24,19 @@ class RayGoneError(HopelessError):
 
 
 @contextmanager
-def alive(slots: int | None) -> Iterator[bool]:
-    """As `cluster.connected`; RayGoneError in one line where a Ray of our own does not come up."""
+def alive(slots: int | None) -> Iterator[Held]:
+    """As `cluster.connected`; in one line UserError where a cluster cannot be joined, RayGoneError where a Ray of our
+    own does not come up."""
     with ExitStack() as stack:
         try:
-            own = stack.enter_context(connected(slots))
+            held = stack.enter_context(connected(slots))
         except UserError:
             raise
         except Exception as error:
+            if address := joined():
+                raise unjoined(address, error) from error
             raise RayGoneError(f"Ray did not start: {first_line(error)}; try the same command again") from error
-        yield own
+        yield held
 
 
 class Lifeline:

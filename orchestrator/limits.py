@@ -38,6 +38,7 @@ class Limits:
     max_failures: int | None = None
     max_store_gb: float | None = None
     _failed: set[str] = field(default_factory=set)
+    _untried: bool = False
     _wrong: str = ""
     _held: int = 0
     _look: threading.Thread | None = None
@@ -70,16 +71,18 @@ class Limits:
             )
 
     def ended(self, event: Event) -> None:
-        """A cell came to its end. After a failure the store is tried: what made one cell fail may await them all."""
+        """A cell came to its end. After failures the store is tried: what made one cell fail may await them all."""
         if event.summary is not None:
             self._failed.discard(event.key)
             return
         if not event.because:
             self._failed.add(event.key)
-            self._wrong = self._wrong or wrong_with(self.store) or _no_room(self.store)
+            self._untried = True
 
     def reason(self) -> str:
         """Why the run is to end, "" until then. Asked often; how much the store holds is counted beside."""
+        if self._untried and not self._wrong:
+            self._untried, self._wrong = False, wrong_with(self.store) or _no_room(self.store)
         if self._wrong:
             return f"store {self.store} cannot be written any more: {self._wrong}"
         if self.max_failures is not None and len(self._failed) >= self.max_failures:

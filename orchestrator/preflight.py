@@ -23,11 +23,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator import ground
-from orchestrator.cluster import closed, connected, joined, list_nodes
+from orchestrator.cluster import closed, joined, list_nodes
 from orchestrator.command_line import add_store
 from orchestrator.display import screen
+from orchestrator.lifeline import alive
 from orchestrator.preflight_checks import Row, ports, rows
 from orchestrator.preflight_node import Asked, Facts, look, see, skew, unreached
+from orchestrator.slots import HopelessError
 from trainers import stores
 from trainers.encoder_files import locate
 from trainers.errors import UserError
@@ -79,8 +81,10 @@ def preflight(store: Path, data: Path | None, encoder: Path | None, tracking_uri
         return [_no_ray(why)]
     asked = Asked(store, data, encoder, f"preflight-{uuid.uuid4().hex[:8]}")
     try:
-        with connected(None):
+        with alive(None):
             return [*examine(asked), token(), tracking(tracking_uri)]
+    except (UserError, HopelessError) as error:
+        return [_no_ray(str(error))]
     except (ConnectionError, ray.exceptions.RayError) as error:
         return [_no_ray(_first_line(error))]
 

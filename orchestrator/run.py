@@ -11,7 +11,7 @@ from orchestrator.answer import Answer, settings_of
 from orchestrator.board import BoardState, Cell, Event, Snapshot
 from orchestrator.cells import CANARY, cells_of, known_of, with_canaries
 from orchestrator.choosing import blocks_of
-from orchestrator.cluster import joined
+from orchestrator.cluster import first_line, joined
 from orchestrator.contest import Judge, Settled
 from orchestrator.display import Display
 from orchestrator.engine import run
@@ -98,8 +98,10 @@ def run_missing(
                 gate=Gate(answer.ledger.store / LOCK, display.say),
                 enough=lambda: canaries.hopeless() or means.enough(),
             )
-        except Exception:
-            mirror.send_known(before.keys())
+        except Exception as error:
+            if before and not mirror.known_sent:
+                display.say(f"{first_line(error)}; first MLflow gets the results that it lacks")
+                mirror.send_known(before.keys())
             raise
         if outcome.interrupted:  # what is not sent now is sent next time
             mirror.leaving.set()

@@ -22,12 +22,12 @@ from orchestrator.answers.table import render
 from orchestrator.asked import Asked, report_folder, write
 from orchestrator.bill import Bill, Sharing, after, sharing
 from orchestrator.budget import Budget
-from orchestrator.cluster import connected
 from orchestrator.costs import Crew, Demand, Estimate, demand, estimate
 from orchestrator.display import preparing, screen
 from orchestrator.fleet import Fleet, crew_of, here, precision_on
 from orchestrator.ground import Ground, Places
 from orchestrator.ledger import Ledger
+from orchestrator.lifeline import alive
 from orchestrator.limits import Limits, require_store
 from orchestrator.narrowing import narrowed
 from orchestrator.plan import Plan, Request, plan
@@ -240,7 +240,7 @@ def _report(out: Console, answer: Answer, record: Asked, comparison: Comparison,
 
 def _kept_for_repeats(asked: argparse.Namespace) -> AbstractContextManager[object]:
     """Where partitions are repeated there is run after run, and one Ray for them all."""
-    return nullcontext() if asked.until_ci is None else connected(asked.slots)
+    return nullcontext() if asked.until_ci is None else alive(asked.slots)
 
 
 def _set_aside(out: Console, answer: Answer, mirror: Tracker) -> None:

@@ -318,8 +318,7 @@ def test_closing_wakes_every_waiting_slot_and_trial() -> None:
 
 def test_after_a_failure_nothing_new_is_handed_out_until_the_driver_has_judged_it() -> None:
     async def story() -> list[bool]:
-        actor = Board()
-        await actor.poll(0, judges=True)
+        actor = Board(judged=True)
         await actor.put([cell(number) for number in range(4)], {})
         await actor.take("a/0", 1)
         await actor.take("b/0", 1)
@@ -327,14 +326,30 @@ def test_after_a_failure_nothing_new_is_handed_out_until_the_driver_has_judged_i
         held = await actor.take("b/0", 1)
         fresh = asyncio.create_task(actor.take("a/0", 1))
         came = [isinstance(held, Cell) and held.key == "key1"]
-        for ask in (actor.poll(0, judges=True), actor.poll(1), actor.poll(1, judges=True)):
-            await ask
+        for since in (0, 0, 1):
+            await actor.poll(since)
             await asyncio.sleep(0.01)
             came.append(fresh.done())
         await actor.done("b/0", 1, "key1", {})
         return [*came, isinstance(await asyncio.wait_for(actor.take("b/0", 1), 1.0), Cell)]
 
     assert asyncio.run(story()) == [True, False, False, True, True]
+
+
+def test_a_board_built_anew_is_judged_from_its_first_event_on_whatever_the_driver_knew_of_the_old_one() -> None:
+    async def story() -> tuple[bool, bool]:
+        actor = Board(judged=True, reclaim_s=0.0)
+        await actor.poll(57)
+        await actor.put([cell(0), cell(1)], {}, again=True)
+        await actor.take("a/0", 1)
+        await actor.failed("a/0", 1, "key0", "nan", "")
+        fresh = asyncio.create_task(actor.take("a/0", 1))
+        await asyncio.sleep(0.01)
+        waits = not fresh.done()
+        await actor.poll(1)
+        return waits, isinstance(await asyncio.wait_for(fresh, 1.0), Cell)
+
+    assert asyncio.run(story()) == (True, True)
 
 
 def test_a_cell_that_fails_for_want_of_another_one_puts_nothing_in_doubt() -> None:

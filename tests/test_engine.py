@@ -23,6 +23,8 @@ from orchestrator.scratch import remove_left
 from tests.noted_work import make_work, marked, notes, plan, until
 from trainers.errors import UserError
 
+PATIENCE_S = 300.0
+
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
@@ -55,17 +57,20 @@ def test_a_run_survives_the_loss_of_its_board_and_leaves_nothing_in_its_scratch_
     )
     assert (outcome.done, outcome.failed, outcome.interrupted) == (8, (), False)
     assert Counter(event.key for event in told) == Counter(cell.key for cell in cells)
-    assert Counter(key for key, _ in notes(tmp_path / "log", "ended")) == Counter(cell.key for cell in cells)
+    assert {key for key, _ in notes(tmp_path / "log", "ended")} == {cell.key for cell in cells}
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_what_is_enough_is_asked_after_each_failure_before_a_slot_gets_another_cell(tmp_path: Path) -> None:
-    """However fast they fail: each of these cells does so within milliseconds."""
+@pytest.mark.parametrize("there_are", [40, 3])
+def test_what_is_enough_is_asked_after_each_failure_before_a_slot_gets_another_cell(
+    there_are: int, tmp_path: Path
+) -> None:
+    """However fast they fail: each of these cells does so within milliseconds. And also after the last one."""
     failed: list[str] = []
     outcome = engine.run(
-        plan(tmp_path / "log", blocks=40, configurations=1, raises="nan"),
+        plan(tmp_path / "log", blocks=there_are, configurations=1, raises="nan"),
         [{}],
         make_work,
         scratch=tmp_path / "scratch",
@@ -80,8 +85,28 @@ def test_what_is_enough_is_asked_after_each_failure_before_a_slot_gets_another_c
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
+def test_failures_keep_no_other_cell_from_its_end_also_where_the_board_is_lost(tmp_path: Path) -> None:
+    """Two slots, and every second cell fails; one that takes longer than the driver's look kills the board."""
+    cells = plan(tmp_path / "log", blocks=12, configurations=1, seconds=0.1)
+    for cell in cells[::2]:
+        cell.payload["raises"] = "nan"
+    cells[5].payload.update(kills_board=True, seconds=2.0)
+
+    def known() -> dict[str, Any]:
+        return {key: {"valid_uar": 0.25} for key, _ in notes(tmp_path / "log", "ended")}
+
+    outcome = engine.run(cells, [{}], make_work, scratch=tmp_path / "scratch", slots=2, known=known)
+    assert (outcome.done, outcome.interrupted) == (6, False)
+    assert sorted(event.key for event in outcome.failed) == sorted(cell.key for cell in cells[::2])
+    assert {key for key, _ in notes(tmp_path / "log", "ended")} == {cell.key for cell in cells[1::2]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_path: Path) -> None:
-    cells = plan(tmp_path / "log", blocks=12, configurations=2, seconds=1.0)
+    cells = plan(tmp_path / "log", blocks=12, configurations=2, seconds=0.1)
+    for cell in cells[3::2]:  # of configuration 1 but for its first
+        cell.payload["waits_for"] = str(tmp_path / "never")
     shots: list[Snapshot] = []
     outcome = engine.run(
         cells,
@@ -93,9 +118,8 @@ def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_pa
         on_snapshot=shots.append,
     )
     ended = {key for key, _ in notes(tmp_path / "log", "ended")}
-    assert {f"b{block}c0" for block in range(12)} <= ended
-    assert shots[-1].withdrawn > 0
-    assert outcome.done == len(cells) - shots[-1].withdrawn == len(ended)
+    assert ended == {"b0c1", *(f"b{block}c0" for block in range(12))}
+    assert (outcome.done, shots[-1].withdrawn) == (13, 11)
 
 
 @pytest.mark.slow
@@ -184,6 +208,7 @@ from tests.noted_work import make_work, plan
 def say(snapshot):
     print("running" if snapshot.running == 2 else "starting", flush=True)
 
+engine.GRACE_S = 600.0  # the cells end at their next step, however long this machine takes for it
 folder = Path(sys.argv[1])
 cells = plan(folder / "log", blocks=4, configurations=2, seconds=60.0)
 print(engine.run(cells, [{}, {}], make_work, scratch=folder / "scratch", slots=2, on_snapshot=say), flush=True)
@@ -218,12 +243,10 @@ def test_an_interrupt_stops_cells_at_their_next_step_and_leaves_soon_without_a_t
     while driver.stdout.readline() != "running\n":
         assert driver.poll() is None
     assert len(marked(mark)) > 5
-    pressed_at = time.monotonic()
     interrupt(driver.pid, number)
-    said, _ = driver.communicate(timeout=60.0)
-    assert time.monotonic() - pressed_at <= 60.0  # 10 s on a machine that is not busy; no test may fail on a slow day
+    said, _ = driver.communicate(timeout=PATIENCE_S)
     assert said.splitlines()[-1].startswith("Outcome(done=0, failed=(), interrupted=True")
     assert len(notes(tmp_path / "log", "stopped")) == 2
-    until(lambda: not marked(mark), seconds=5.0)
+    until(lambda: not marked(mark), PATIENCE_S)
     remove_left(tmp_path / "scratch")  # a trial may write once more as it ends; the next run does this
     assert list((tmp_path / "scratch").iterdir()) == []

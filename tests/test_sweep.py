@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,55 @@ def test_results_that_mlflow_lacks_are_sent_also_where_the_run_cannot_be(
     client = MlflowClient(f"sqlite:///{store}/mlflow.db")
     (experiment,) = [one for one in client.search_experiments() if one.name == "byol_tau"]
     assert len(client.search_runs([experiment.experiment_id], "tags.level = 'cell'")) == 6
+
+
+@pytest.fixture
+def heard(done: tuple[Path, str], tmp_path: Path) -> Path:
+    """A store with the demo's voices and nothing else."""
+    for name in ("demo", "prepared"):
+        (tmp_path / "store").mkdir(exist_ok=True)
+        (tmp_path / "store" / name).symlink_to(done[0] / name)
+    return tmp_path / "store"
+
+
+UNTIL = ("baseline", "--languages", "demo-arda", "--folds", "0", "1", "--steps", "60", "--no-report", "--until-ci")
+
+
+@pytest.mark.slow
+def test_folds_are_dealt_anew_until_the_interval_is_narrow_enough(heard: Path) -> None:
+    """As wide as one partition makes it, and then a little less."""
+    first = sweep(heard, *UNTIL, "1000")
+    assert first.returncode == 0, first.stdout + first.stderr
+    found = re.search(r"points, ([\d.]+) wide after 1 partition of 2 folds: narrow enough", first.stdout)
+    wide = float(found[1]) if found else 0.0
+    assert wide > 0.2, first.stdout
+    assert len({result.spec.fold for result in Ledger(heard)}) == 2
+    more = sweep(heard, *UNTIL, str(wide - 0.2))
+    assert more.returncode == 0, more.stdout + more.stderr
+    told = [line for line in more.stdout.splitlines() if " wide after " in line]
+    assert "after 1 partition of 2 folds: about " in told[0]
+    assert [" needed for " in line for line in told] == [True] * (len(told) - 1) + [False]
+    folds = {result.spec.fold for result in Ledger(heard) if result.spec.method == "baseline"}
+    assert folds == {fold + 5 * repeat for repeat in range(len(told)) for fold in (0, 1)}  # of five each
+    assert f"over n = {len(folds)} folds" in more.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a GPU that is not there")
+def test_where_folds_are_dealt_anew_what_keeps_a_run_from_beginning_is_told_as_ever(
+    heard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = sweep(heard, *UNTIL, "4", "--gpus-per-cell", "1")
+    assert (without.returncode, without.stderr.splitlines()) == (
+        2,
+        ["error: gpus_per_cell is 1; this machine has 0 GPUs, and no cluster was started"],
+    )
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray" / "ray_current_cluster").mkdir(parents=True)  # cannot be read, as somebody else's cannot
+    unread = sweep(heard, *UNTIL, "4")
+    assert unread.returncode == 1, unread.stdout + unread.stderr
+    (line,) = unread.stderr.splitlines()
+    assert line.startswith("error: Ray did not start: ")
 
 
 @pytest.mark.slow
