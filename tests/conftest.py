@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from tests.object_server import serving
 from tests.places import SHARED
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from orchestrator.ground import Ground
     from tests.object_server import ObjectServer
+
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # a machine may stall in the middle of any example
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,6 +19,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def serve(port: int, journal: Path) -> None:
     from werkzeug.test import Client
 
     plain = DomainDispatcherApplication(create_backend_app)
-    client, lock = Client(plain), threading.Lock()
+    client, lock, written = Client(plain), threading.Lock(), count(1)
     conflicted: set[str] = set()
 
     def repeat(told: dict[str, Any]) -> None:
@@ -144,6 +145,10 @@ def serve(port: int, journal: Path) -> None:
                 answer = [re.sub(rb"<Condition>.*?</Condition>", b"", part) for part in answer]
             with journal.open("a") as file:
                 file.write(json.dumps(told) + "\n")
+            if _RECORD.search(environ["PATH_INFO"]) and next(written) == int(
+                os.environ.get("FOLDWISE_TEST_DIES_AT", 0)
+            ):
+                os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
     for line in journal.read_text().splitlines() if journal.exists() else ():
@@ -157,6 +162,7 @@ def serve(port: int, journal: Path) -> None:
     make_server("127.0.0.1", port, kept, threaded=True).serve_forever()
 
 
+_RECORD = re.compile(r"/cells/.*\.json$")
 _SIGNED = "AWS4-HMAC-SHA256 Credential=dummy/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 

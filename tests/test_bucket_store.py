@@ -431,22 +431,22 @@ def test_a_lock_whose_holder_is_silent_is_taken_over_by_one_and_one_that_lives_i
     assert holder
     with pytest.raises(UserError, match="held by dead"), lease.held(node("early"), "early", refusal, stale_s=60):
         pass
-    time.sleep(3.1)
+    time.sleep(11.1)
     copies, gate = [node(f"n{number}") for number in range(4)], threading.Event()
 
     def take(copy: Path) -> None:
         try:
-            with lease.held(copy, copy.parts[-3], refusal, beat_s=0.3, stale_s=3.0):
+            with lease.held(copy, copy.parts[-3], refusal, beat_s=0.3, stale_s=10.0):
                 taken.append(copy)
-                gate.wait(30)
+                gate.wait(120)
         except UserError:
             return
 
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(take, copy) for copy in copies]
-        time.sleep(4.5)  # it beats: nobody else gets it, though it has held it for longer than is stale
+        time.sleep(11.5)  # it beats: nobody else gets it, though it has held it for longer than is stale
         late = node("late")
-        with pytest.raises(UserError, match="held by n"), lease.held(late, "late", refusal, stale_s=3.0):
+        with pytest.raises(UserError, match="held by n"), lease.held(late, "late", refusal, stale_s=10.0):
             pass
         gate.set()
         for each in running:

@@ -71,11 +71,15 @@ class Lab:
 def lab(object_server: ObjectServer, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
     there: list[int] = []
+    object_server.kill()
+    object_server.extra["FOLDWISE_TEST_DIES_AT"] = "2"
+    object_server.start()
+    doomed = object_server.process
+    del object_server.extra["FOLDWISE_TEST_DIES_AT"]
 
     def restart() -> None:
-        while len(records()) < 2:
-            time.sleep(0.1)
-        object_server.kill()
+        assert doomed is not None
+        doomed.wait()
         time.sleep(3.0)
         object_server.start()
         there.append(len(records()))

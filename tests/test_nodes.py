@@ -77,7 +77,10 @@ def test_slots_come_and_go_with_nodes_up_to_the_limit_over_all_and_rest_when_not
 
     cluster.remove_node(small)
     held.until_slots(roomy.node_id)
-    assert any(line.endswith("is gone; their cells go to others") for line in held.said)
+    until(
+        lambda: held.snapshot() and any(line.endswith("is gone; their cells go to others") for line in held.said),
+        PATIENCE_S,
+    )
     last = cluster.add_node(num_cpus=1)
     held.until_slots(roomy.node_id, last.node_id)
     gate.touch()

@@ -86,21 +86,29 @@ def yard(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.mark.slow
 def test_two_slots_share_the_cells_and_run_each_once(yard: Yard) -> None:
-    cells = [yard.cell(seconds=0.3) for _ in range(8)]
+    go = yard.log.parent / "both"
+    cells = [*(yard.cell(waits_for=str(go)) for _ in range(2)), *(yard.cell() for _ in range(6))]
     yard.put(*cells)
+    until(lambda: yard.snapshot().running == 2, PATIENCE_S)
+    go.touch()
     ended = yard.events(*cells)
-    pids = Counter(event.summary["pid"] for event in ended.values() if event.summary)
-    assert sorted(pids.values()) == [4, 4]
+    assert len({event.summary["pid"] for event in ended.values() if event.summary}) == 2
     assert Counter(key for key, _ in notes(yard.log, "begun")) == Counter(cell.key for cell in cells)
 
 
 @pytest.mark.slow
 def test_progress_of_a_running_cell_is_to_be_seen(yard: Yard) -> None:
-    cell = yard.cell(seconds=3.0)
+    cell = yard.cell(configuration=3, seconds=3600.0)
     yard.put(cell)
-    until(lambda: any(lease and lease.key == cell.key and lease.step > 0 for lease in yard.snapshot().slots.values()))
-    assert {lease.phase for lease in yard.snapshot().slots.values() if lease} == {"sleeping"}
-    yard.events(cell)
+
+    def phases() -> set[str]:
+        return {
+            lease.phase for lease in yard.snapshot().slots.values() if lease and lease.key == cell.key and lease.step
+        }
+
+    until(lambda: phases() == {"sleeping"}, PATIENCE_S)
+    ray.get(yard.board.withdraw.remote(3))
+    until(lambda: yard.snapshot().settled, PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -124,7 +132,7 @@ def test_a_withdrawn_configuration_stops_and_the_other_goes_on(yard: Yard) -> No
     until(lambda: yard.snapshot().running == 2)
     ray.get(yard.board.withdraw.remote(1))
     assert yard.events(stays)[stays.key].summary is not None
-    assert {key for key, _ in notes(yard.log, "stopped")} == {cell.key for cell in gone[:2]}
+    assert {key for key, _ in notes(yard.log, "stopped")} >= {cell.key for cell in gone[:2]}
     assert gone[2].key not in [key for key, _ in notes(yard.log, "begun")]
 
 
@@ -142,11 +150,13 @@ def test_an_idle_slot_that_was_killed_swallows_no_cell(yard: Yard) -> None:
 
 @pytest.mark.slow
 def test_cells_of_a_worker_killed_on_the_way_are_counted_exactly_once(yard: Yard) -> None:
-    cells = [yard.cell(seconds=2.0) for _ in range(4)]
+    go = yard.log.parent / "killed"
+    cells = [yard.cell(waits_for=str(go)) for _ in range(4)]
     yard.put(*cells)
-    until(lambda: yard.snapshot().running == 2)
-    until(lambda: cells[0].key in [key for key, _ in notes(yard.log, "begun")])
+    until(lambda: yard.snapshot().running == 2, PATIENCE_S)
+    until(lambda: cells[0].key in [key for key, _ in notes(yard.log, "begun")], PATIENCE_S)
     os.kill(dict(notes(yard.log, "begun"))[cells[0].key], signal.SIGKILL)
+    go.touch()
     assert all(event.summary for event in yard.events(*cells).values())
     assert Counter(key for key, _ in notes(yard.log, "begun"))[cells[0].key] == 2
 
