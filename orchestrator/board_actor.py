@@ -141,6 +141,10 @@ class Board:
                 await self._notify()
         return self.incarnation, self.state.events[since:], self.state.snapshot()
 
+    async def ended(self) -> int:
+        """How many cells came to their end; unlike `poll` this judges nothing."""
+        return len(self.state.results) + len(self.state.failures)
+
     async def enlist(self, name: str, controller: Any) -> None:
         """Remember the actor that leads a trainer, so that the driver can end it at once."""
         self._controllers[name] = controller

@@ -100,6 +100,8 @@ def connected(slots: int | None) -> Iterator[Held]:
     """
     if _left_over:
         _shut_down(PATIENCE_S)  # or it would be taken for a Ray that somebody keeps, with slots that are never freed
+        if _left_over:
+            raise RuntimeError("an earlier one of this process does not end")
     if ray.is_initialized():
         yield Held(own=bool(_own), stays=True)
         return

@@ -209,8 +209,6 @@ class _Engine:
             if self.growth and self.interrupted_at is None:
                 self.growth.heed(self.desk, self._add)
             self.signals.wait(self._pause_s(snapshot))
-        if self.tally.failed:
-            self._heed_watch()  # what failed last may be why all did
 
     def _pause_s(self, snapshot: Snapshot) -> float:
         """Until the next look. Who is to leave, or adds cells by what others came to, must not be kept waiting."""

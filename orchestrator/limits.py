@@ -79,12 +79,16 @@ class Limits:
             self._failed.add(event.key)
             self._untried = True
 
-    def reason(self) -> str:
-        """Why the run is to end, "" until then. Asked often; how much the store holds is counted beside."""
+    def broken(self) -> str:
+        """Why nothing more can be written, which ends a run also after its last cell."""
         if self._untried and not self._wrong:
             self._untried, self._wrong = False, wrong_with(self.store) or _no_room(self.store)
-        if self._wrong:
-            return f"store {self.store} cannot be written any more: {self._wrong}"
+        return f"store {self.store} cannot be written any more: {self._wrong}" if self._wrong else ""
+
+    def reason(self) -> str:
+        """Why the run is to end, "" until then. Asked often; how much the store holds is counted beside."""
+        if broken := self.broken():
+            return broken
         if self.max_failures is not None and len(self._failed) >= self.max_failures:
             cells = "1 cell has" if len(self._failed) == 1 else f"{len(self._failed)} cells have"
             return f"{cells} failed for good, and --max-failures is {self.max_failures}"

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,13 +80,15 @@ def preflight(store: Path, data: Path | None, encoder: Path | None, tracking_uri
     if why := closed(joined()):
         return [_no_ray(why)]
     asked = Asked(store, data, encoder, f"preflight-{uuid.uuid4().hex[:8]}")
-    try:
-        with alive(None):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alive(None))
+        except (UserError, HopelessError) as error:
+            return [_no_ray(str(error))]
+        try:
             return [*examine(asked), token(), tracking(tracking_uri)]
-    except (UserError, HopelessError) as error:
-        return [_no_ray(str(error))]
-    except (ConnectionError, ray.exceptions.RayError) as error:
-        return [_no_ray(_first_line(error))]
+        except (ConnectionError, ray.exceptions.RayError) as error:
+            return [_no_ray(_first_line(error))]
 
 
 def _no_ray(why: str) -> Row:

@@ -5,7 +5,6 @@ many ranks, on one node or across nodes. When a process dies Ray Train starts it
 continues from its checkpoint.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -237,10 +236,9 @@ class Slots:
 
     def _finished(self) -> int:
         try:
-            _, _, snapshot = ray.get(self.board.poll.remote(sys.maxsize))
+            return int(ray.get(self.board.ended.remote()))
         except ray.exceptions.RayError:
             return 0
-        return int(snapshot.done + snapshot.failed)
 
 
 def draining() -> set[str]:

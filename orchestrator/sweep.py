@@ -206,11 +206,12 @@ def _run(
             )
         if outcome.done:
             out.print(after(bill.expected, spent, outcome.done), markup=False)
-        if outcome.interrupted:
+        stopped = outcome.stopped or limits.broken()  # the last cell may be what filled the store
+        if outcome.interrupted or stopped:
             mirror.close()
-            why = outcome.stopped or "interrupted"
+            why = stopped or "interrupted"
             out.print(f"{why}; what is finished is kept, and the same command goes on from there", markup=False)
-            return STOPPED if outcome.stopped else INTERRUPTED
+            return STOPPED if stopped else INTERRUPTED
         failed = {event.key: event.told for event in outcome.failed}
         names = {one.number: one.name for one in answer.plan.configurations}
         record = answer.record(failed, {names[one]: why for one, why in outcome.dropped.items()})

@@ -30,7 +30,7 @@ def make_work() -> Work:
         if payload.get("kills_board"):
             kill_once(log.parent / "killed", pid_beside_me("ray::Board"))
         if "waits_for" in payload:
-            until(lambda: Path(payload["waits_for"]).exists() or stopped(), seconds=900.0)
+            until(lambda: Path(payload["waits_for"]).exists() or stopped(), payload.get("waits_s", 900.0))
         steps = int(payload.get("seconds", 0.0) / 0.05)
         for step in range(steps):
             report(step, steps, "sleeping")

@@ -19,7 +19,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +96,9 @@ def serve(port: int, journal: Path) -> None:
     from werkzeug.test import Client
 
     plain = DomainDispatcherApplication(create_backend_app)
-    client, lock, written = Client(plain), threading.Lock(), count(1)
+    client, lock = Client(plain), threading.Lock()
     conflicted: set[str] = set()
+    written: set[str] = set()
 
     def repeat(told: dict[str, Any]) -> None:
         answer = client.open(
@@ -145,10 +145,10 @@ def serve(port: int, journal: Path) -> None:
                 answer = [re.sub(rb"<Condition>.*?</Condition>", b"", part) for part in answer]
             with journal.open("a") as file:
                 file.write(json.dumps(told) + "\n")
-            if _RECORD.search(environ["PATH_INFO"]) and next(written) == int(
-                os.environ.get("FOLDWISE_TEST_DIES_AT", 0)
-            ):
-                os.kill(os.getpid(), signal.SIGKILL)
+            if _RECORD.search(environ["PATH_INFO"]):
+                written.add(environ["PATH_INFO"])
+                if len(written) == int(os.environ.get("FOLDWISE_TEST_DIES_AT", "0")):
+                    os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
     for line in journal.read_text().splitlines() if journal.exists() else ():

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,16 +76,20 @@ def lab(object_server: ObjectServer, tmp_path_factory: pytest.TempPathFactory) -
     doomed = object_server.process
     del object_server.extra["FOLDWISE_TEST_DIES_AT"]
 
+    over = threading.Event()
+
     def restart() -> None:
         assert doomed is not None
         doomed.wait()
-        time.sleep(3.0)
-        object_server.start()
-        there.append(len(records()))
+        if not over.wait(3.0):
+            object_server.start()
+            there.append(len(records()))
 
     killer = threading.Thread(target=restart, daemon=True)
     killer.start()
     done = command("sweep", "byol_tau", *SHORT, "--store", URL, FOLDWISE_CACHE=str(folder / "one"))
+    over.set()
+    assert done.returncode == 0, done.stdout + done.stderr
     killer.join(60)
     plain = sweep(folder / "plain", "byol_tau", *SHORT)
     assert plain.returncode == 0, plain.stdout + plain.stderr

@@ -57,20 +57,19 @@ def test_a_run_survives_the_loss_of_its_board_and_leaves_nothing_in_its_scratch_
     )
     assert (outcome.done, outcome.failed, outcome.interrupted) == (8, (), False)
     assert Counter(event.key for event in told) == Counter(cell.key for cell in cells)
-    assert {key for key, _ in notes(tmp_path / "log", "ended")} == {cell.key for cell in cells}
+    ended = Counter(key for key, _ in notes(tmp_path / "log", "ended"))
+    assert set(ended) == {cell.key for cell in cells}
+    assert ended.total() <= len(cells) + 1  # where the other slot was late to say what it held, somebody does it again
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("there_are", [40, 3])
-def test_what_is_enough_is_asked_after_each_failure_before_a_slot_gets_another_cell(
-    there_are: int, tmp_path: Path
-) -> None:
-    """However fast they fail: each of these cells does so within milliseconds. And also after the last one."""
+def test_what_is_enough_is_asked_after_each_failure_before_a_slot_gets_another_cell(tmp_path: Path) -> None:
+    """However fast they fail: each of these cells does so within milliseconds."""
     failed: list[str] = []
     outcome = engine.run(
-        plan(tmp_path / "log", blocks=there_are, configurations=1, raises="nan"),
+        plan(tmp_path / "log", blocks=40, configurations=1, raises="nan"),
         [{}],
         make_work,
         scratch=tmp_path / "scratch",
@@ -98,7 +97,9 @@ def test_failures_keep_no_other_cell_from_its_end_also_where_the_board_is_lost(t
     outcome = engine.run(cells, [{}], make_work, scratch=tmp_path / "scratch", slots=2, known=known)
     assert (outcome.done, outcome.interrupted) == (6, False)
     assert sorted(event.key for event in outcome.failed) == sorted(cell.key for cell in cells[::2])
-    assert {key for key, _ in notes(tmp_path / "log", "ended")} == {cell.key for cell in cells[1::2]}
+    ended = Counter(key for key, _ in notes(tmp_path / "log", "ended"))
+    assert set(ended) == {cell.key for cell in cells[1::2]}
+    assert ended.total() <= 6 + 1  # as above
 
 
 @pytest.mark.slow
@@ -106,7 +107,7 @@ def test_failures_keep_no_other_cell_from_its_end_also_where_the_board_is_lost(t
 def test_a_trial_that_the_scheduler_stops_has_its_waiting_cells_withdrawn(tmp_path: Path) -> None:
     cells = plan(tmp_path / "log", blocks=12, configurations=2, seconds=0.1)
     for cell in cells[3::2]:  # of configuration 1 but for its first
-        cell.payload["waits_for"] = str(tmp_path / "never")
+        cell.payload.update(waits_for=str(tmp_path / "never"), waits_s=120.0)
     shots: list[Snapshot] = []
     outcome = engine.run(
         cells,
@@ -248,5 +249,6 @@ def test_an_interrupt_stops_cells_at_their_next_step_and_leaves_soon_without_a_t
     assert said.splitlines()[-1].startswith("Outcome(done=0, failed=(), interrupted=True")
     assert len(notes(tmp_path / "log", "stopped")) == 2
     until(lambda: not marked(mark), PATIENCE_S)
+    assert not list((tmp_path / "scratch").glob("*/held"))
     remove_left(tmp_path / "scratch")  # a trial may write once more as it ends; the next run does this
     assert list((tmp_path / "scratch").iterdir()) == []

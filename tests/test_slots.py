@@ -156,6 +156,7 @@ def test_cells_of_a_worker_killed_on_the_way_are_counted_exactly_once(yard: Yard
     until(lambda: yard.snapshot().running == 2, PATIENCE_S)
     until(lambda: cells[0].key in [key for key, _ in notes(yard.log, "begun")], PATIENCE_S)
     os.kill(dict(notes(yard.log, "begun"))[cells[0].key], signal.SIGKILL)
+    until(lambda: Counter(key for key, _ in notes(yard.log, "begun"))[cells[0].key] == 2, PATIENCE_S)
     go.touch()
     assert all(event.summary for event in yard.events(*cells).values())
     assert Counter(key for key, _ in notes(yard.log, "begun"))[cells[0].key] == 2

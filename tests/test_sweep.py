@@ -133,7 +133,7 @@ def heard(done: tuple[Path, str], tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-UNTIL = ("baseline", "--languages", "demo-arda", "--folds", "0", "1", "--steps", "60", "--no-report", "--until-ci")
+UNTIL = ("baseline", "--languages", "demo-arda", "--folds", "0", "1", "2", "--steps", "60", "--no-report", "--until-ci")
 
 
 @pytest.mark.slow
@@ -141,17 +141,17 @@ def test_folds_are_dealt_anew_until_the_interval_is_narrow_enough(heard: Path) -
     """As wide as one partition makes it, and then a little less."""
     first = sweep(heard, *UNTIL, "1000")
     assert first.returncode == 0, first.stdout + first.stderr
-    found = re.search(r"points, ([\d.]+) wide after 1 partition of 2 folds: narrow enough", first.stdout)
+    found = re.search(r"points, ([\d.]+) wide after 1 partition of 3 folds: narrow enough", first.stdout)
     wide = float(found[1]) if found else 0.0
     assert wide > 0.2, first.stdout
-    assert len({result.spec.fold for result in Ledger(heard)}) == 2
+    assert len({result.spec.fold for result in Ledger(heard)}) == 3
     more = sweep(heard, *UNTIL, str(wide - 0.2))
     assert more.returncode == 0, more.stdout + more.stderr
     told = [line for line in more.stdout.splitlines() if " wide after " in line]
-    assert "after 1 partition of 2 folds: about " in told[0]
+    assert "after 1 partition of 3 folds: about " in told[0]
     assert [" needed for " in line for line in told] == [True] * (len(told) - 1) + [False]
     folds = {result.spec.fold for result in Ledger(heard) if result.spec.method == "baseline"}
-    assert folds == {fold + 5 * repeat for repeat in range(len(told)) for fold in (0, 1)}  # of five each
+    assert folds == {fold + 5 * repeat for repeat in range(len(told)) for fold in range(3)}  # of five each
     assert f"over n = {len(folds)} folds" in more.stdout
 
 

@@ -105,6 +105,7 @@ def test_two_interrupts_at_once_leave_no_process_and_no_scratch_folder(tmp_path:
         said, _ = driver.communicate(timeout=PATIENCE_S)
         assert [line for line in said.splitlines() if line.startswith("Outcome(done=0, failed=(), interrupted=True")]
         until(lambda: not carrying(mark), PATIENCE_S)
+    assert not list((tmp_path / "scratch").glob("*/held"))
     remove_left(tmp_path / "scratch")  # a trial may write once more as it ends; the next run does this
     assert list((tmp_path / "scratch").iterdir()) == []
 

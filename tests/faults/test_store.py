@@ -105,6 +105,26 @@ def test_a_store_that_becomes_read_only_ends_the_sweep_with_one_line_and_it_goes
 
 
 @pytest.mark.slow
+def test_a_store_that_becomes_read_only_under_the_last_cell_ends_the_sweep_no_other_way(
+    sweep: Callable[..., Command], tmp_path: Path
+) -> None:
+    """Its floors are there already, so nothing waits that could be stopped."""
+    command = sweep(tmp_path / "store", "--folds", "0")
+    command.start()
+    assert command.wait(PATIENCE_S) == 0, command.log.read_text()
+    command.words = (*command.words, "--steps", "2000")
+    command.start()
+    until(lambda: command.code is not None or list(command.store.glob("checkpoints/*")), PATIENCE_S)
+    with read_only(command.store):
+        said = started_anew(command)
+    assert command.code == 3, said
+    assert "0 done, 1 to run" in said
+    assert "3 floor cells: 3 done" in said
+    assert said.count("cannot be written any more: Read-only file system; what is finished is kept") == 1
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
 def test_a_disk_that_runs_full_ends_the_sweep_with_one_line_and_it_goes_on_once_there_is_room(
     sweep: Callable[..., Command], tmp_path: Path
 ) -> None:
